@@ -1,0 +1,255 @@
+"""The command line. Heavy libraries are imported where they are used, so that `kafkasim --help` answers at once.
+
+Exit codes: 0 done, 1 a verdict is violated (or an expectation missed) under --check, 2 bad input, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
+
+import typer
+
+from kafkasim import console
+
+if TYPE_CHECKING:
+    from kafkasim.report import Report, Summary
+    from kafkasim.scenario import Scenario
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="With my Kafka settings and these failures: what do I lose, what do I get twice, and why?",
+)
+
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="change one value of the scenario; repeatable, the last word wins")
+]
+SeedOption = Annotated[int | None, typer.Option("--seed", metavar="N", help="another seed than the scenario's own")]
+JsonOption = Annotated[str | None, typer.Option("--json", metavar="FILE|-", help="write the report as JSON; - prints it, and nothing else")]
+CheckOption = Annotated[bool, typer.Option("--check", help="exit with 1 if a promise was broken or an expectation missed")]
+ProducerFile = Annotated[
+    Path | None, typer.Option("--producer-config", metavar="FILE", help="a producer's .properties, laid over every producer")
+]
+ConsumerFile = Annotated[
+    Path | None, typer.Option("--consumer-config", metavar="FILE", help="a consumer's .properties, laid over every group")
+]
+BrokerFile = Annotated[Path | None, typer.Option("--broker-config", metavar="FILE", help="a server.properties, laid over the cluster")]
+TopicFile = Annotated[Path | None, typer.Option("--topic-config", metavar="FILE", help="a topic's .properties, laid over every topic")]
+
+Overlays = dict[Literal["producer", "consumer", "broker", "topic"], Path | None]
+
+
+@app.callback(invoke_without_command=True)
+def what_next(
+    context: typer.Context, version: Annotated[bool, typer.Option("--version", help="print the version and stop")] = False
+) -> None:
+    """A teaching simulator of Kafka's delivery semantics."""
+    if version:
+        from importlib.metadata import version as installed
+
+        print(f"kafkasim {installed('kafkasim')}")
+        raise typer.Exit(0)
+    if context.invoked_subcommand is None:
+        console.print_what_next()
+
+
+@app.command()
+def run(
+    scenario: Annotated[str, typer.Argument(metavar="SCENARIO", help="a file, or the name of a shipped scenario")],
+    set_: SetOption = None,
+    seed: SeedOption = None,
+    runs: Annotated[int, typer.Option("--runs", metavar="N", min=1, help="repeat over N seeds, and summarise")] = 1,
+    json_: JsonOption = None,
+    trace: Annotated[Path | None, typer.Option("--trace", metavar="FILE", help="write what the cluster did, as JSON lines")] = None,
+    plot: Annotated[Path | None, typer.Option("--plot", metavar="FILE", help="draw the run (.png, .svg, .pdf)")] = None,
+    check: CheckOption = False,
+    producer_config: ProducerFile = None,
+    consumer_config: ConsumerFile = None,
+    broker_config: BrokerFile = None,
+    topic_config: TopicFile = None,
+) -> None:
+    """Simulate a scenario and report what was lost, duplicated, reordered and delayed."""
+    from kafkasim import run as runner
+
+    overlays: Overlays = {"producer": producer_config, "consumer": consumer_config, "broker": broker_config, "topic": topic_config}
+    chosen = _load(scenario, set_, overlays)
+    if runs > 1 and (trace or plot):
+        _refuse("--trace and --plot show one run: leave --runs out, or use --seed to choose the run")
+    outputs = console.Outputs(json_, trace, plot)
+    if runs > 1:
+        raise typer.Exit(_run_many(chosen, runs, seed, outputs, check))
+    from kafkasim.trace import Trace
+
+    events = Trace() if trace else None
+    ledgers: list = []  # type: ignore[type-arg]  # of Ledger, which this function only passes on
+    with console.progress(f"{chosen.name}", quiet=outputs.json_to_stdout) as tick:
+        report = runner.run(chosen, seed, trace=events, tick=tick, keep=ledgers.append if plot else None)
+    outputs.write(report.to_dict(), events, (report, ledgers[0]) if plot else None)
+    if not outputs.json_to_stdout:
+        console.print_report(report)
+    raise typer.Exit(_verdict(chosen, [report], check, outputs))
+
+
+@app.command()
+def compare(
+    a: Annotated[str, typer.Argument(metavar="A", help="a scenario, or a report saved with --json")],
+    b: Annotated[str, typer.Argument(metavar="B", help="the same, or PATH=VALUE[,PATH=VALUE]: A with these changes")],
+    set_: SetOption = None,
+    seed: SeedOption = None,
+    json_: JsonOption = None,
+    check: CheckOption = False,
+    producer_config: ProducerFile = None,
+    consumer_config: ConsumerFile = None,
+    broker_config: BrokerFile = None,
+    topic_config: TopicFile = None,
+) -> None:
+    """Two scenarios, settings or saved reports, side by side."""
+    overlays: Overlays = {"producer": producer_config, "consumer": consumer_config, "broker": broker_config, "topic": topic_config}
+    changed = "=" in b and not Path(b).exists()
+    outputs = console.Outputs(json_, None, None)
+    sides = [_side(a, set_, overlays, seed, outputs)]
+    sides.append(_side(a, [*(set_ or []), *b.split(",")], overlays, seed, outputs) if changed else _side(b, set_, overlays, seed, outputs))
+    outputs.write({"a": sides[0].to_dict(), "b": sides[1].to_dict()}, None, None)
+    if not outputs.json_to_stdout:
+        console.print_comparison(*sides)
+    raise typer.Exit(1 if check and any(side.violated for side in sides) else 0)
+
+
+@app.command()
+def scenarios() -> None:
+    """The library: every shipped scenario and what it shows."""
+    console.print_scenarios()
+
+
+@app.command()
+def show(name: Annotated[str, typer.Argument(metavar="NAME", help="a shipped scenario, or a file")]) -> None:
+    """Print a scenario as it is written."""
+    from kafkasim.scenario_file import ScenarioError, find_scenario
+
+    try:
+        text, _ = find_scenario(name)
+    except ScenarioError as error:
+        _complain(error)
+    console.print_yaml(text)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of a scenario file, for editors."""
+    import json
+
+    from kafkasim.scenario import schema as scenario_schema
+
+    print(json.dumps(scenario_schema(), indent=2))
+
+
+@app.command()
+def config(
+    scenario: Annotated[str | None, typer.Argument(metavar="[SCENARIO]", help="without: every modelled parameter")] = None,
+    set_: SetOption = None,
+    producer_config: ProducerFile = None,
+    consumer_config: ConsumerFile = None,
+    broker_config: BrokerFile = None,
+    topic_config: TopicFile = None,
+) -> None:
+    """Every parameter with its default; or a scenario's effective configuration, and where each value came from."""
+    if scenario is None:
+        console.print_parameters()
+        return
+    overlays: Overlays = {"producer": producer_config, "consumer": consumer_config, "broker": broker_config, "topic": topic_config}
+    console.print_effective(_load(scenario, set_, overlays))
+
+
+def main() -> NoReturn:
+    """The entry point: every foreseeable failure is one clear sentence and an exit code, never a traceback."""
+    try:
+        app(standalone_mode=False)
+    except typer.Exit as finished:  # pragma: no cover - click returns the code in this mode
+        sys.exit(finished.exit_code)
+    except KeyboardInterrupt:
+        print("kafkasim: interrupted", file=sys.stderr)
+        sys.exit(130)
+    except Exception as error:  # click's own errors and ours: anything else is raised again
+        sys.exit(console.explain_failure(error))
+    sys.exit(0)
+
+
+# ---------------------------------------------------------------------------------------------------- helpers
+
+
+def _load(name: str, changes: list[str] | None, overlays: Overlays) -> Scenario:
+    """The scenario with its overlays and changes, or the end of the program with every problem in it."""
+    from kafkasim.scenario import Scenario
+    from kafkasim.scenario_file import ScenarioError, parse_assignment, read_properties
+
+    try:
+        scenario = Scenario.load(name)
+        for kind, path in overlays.items():
+            if path is not None:
+                scenario = scenario.overlay(kind, read_properties(path), str(path))
+        pairs = [parse_assignment(change) for change in changes or []]
+        return scenario.with_(dict(pairs)) if pairs else scenario
+    except ScenarioError as error:
+        _complain(error)
+
+
+def _complain(error: Exception) -> NoReturn:
+    for line in str(error).splitlines():
+        print(f"kafkasim: {line}", file=sys.stderr)
+    raise typer.Exit(2)
+
+
+def _refuse(sentence: str) -> NoReturn:
+    print(f"kafkasim: {sentence}", file=sys.stderr)
+    raise typer.Exit(2)
+
+
+def _run_many(scenario: Scenario, runs: int, seed: int | None, outputs: console.Outputs, check: bool) -> int:
+    """Repeat over seeds. Interrupted, what was finished is kept: printed, and written where --json says."""
+    from kafkasim.report import summarise
+    from kafkasim.run import run_many
+
+    reports: list[Report] = []
+    interrupted = False
+    with console.progress(scenario.name, quiet=outputs.json_to_stdout) as tick:
+        try:
+            reports.extend(run_many(scenario, runs, seed, tick))
+        except KeyboardInterrupt:
+            interrupted = True
+    if not reports:
+        return 130
+    summary: Summary = summarise(reports)
+    outputs.write({"runs": [report.to_dict() for report in reports], "summary": summary.to_dict()}, None, None)
+    if not outputs.json_to_stdout:
+        console.print_summary(summary)
+    return 130 if interrupted else _verdict(scenario, reports, check, outputs)
+
+
+def _side(name: str, changes: list[str] | None, overlays: Overlays, seed: int | None, outputs: console.Outputs) -> Report:
+    """One side of a comparison: a saved report is read, a scenario is run."""
+    from kafkasim.report import Report
+    from kafkasim.run import run as run_once
+    from kafkasim.scenario_file import ScenarioError
+
+    if name.endswith(".json"):
+        try:
+            return Report.load(Path(name))
+        except ScenarioError as error:
+            _complain(error)
+    scenario = _load(name, changes, overlays)
+    with console.progress(scenario.name, quiet=outputs.json_to_stdout) as tick:
+        return run_once(scenario, seed, tick=tick)
+
+
+def _verdict(scenario: Scenario, reports: list[Report], check: bool, outputs: console.Outputs) -> int:
+    """Under --check: 1 if any run broke a promise or missed what the scenario expects."""
+    if not check:
+        return 0
+    sentences = scenario.missed_expectations([report.to_dict() for report in reports])
+    for sentence in sentences:
+        print(f"kafkasim: {sentence}", file=sys.stderr if outputs.json_to_stdout else sys.stdout)
+    return 1 if sentences or any(report.violated for report in reports) else 0

@@ -1,0 +1,316 @@
+"""Judgement: what a configuration promises, as one table, and whether a run kept it.
+
+Kafka's promises are conditional (design.html, "Message Delivery Semantics"; ProducerConfig's acks, enable.idempotence; KafkaConsumer's
+"Offsets and Consumer Position"). Each line of PROMISES names one, the rule that says when it is given, and the findings that would
+break it. A finding where nothing was promised is no violation: it is the price of the configuration, and is said as such.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+from kafkasim.checks import Finding
+from kafkasim.circumstances import Circumstances, Faults, GroupCase, ProducerCase, RunCase, TopicCase, is_server
+
+HELD, VIOLATED, UNKNOWN = "held", "violated", "unknown"
+RUN = "the run"
+
+
+class Given(NamedTuple):
+    """The promise is given, because of these settings."""
+
+    because: str
+
+
+class Withheld(NamedTuple):
+    """The promise is not given; the beginning of a sentence that says why."""
+
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """`sentence` says what is promised, `broken` names what breaks it ("{s}" where English puts an s for many)."""
+
+    name: str
+    of: Literal["producer", "group", "run"]
+    sentence: str
+    broken: str
+    rule: Callable[[Any, Faults], Given | Withheld]
+    breakers: tuple[str, ...]
+    said_when_withheld: bool = True  # False: other lines say the same already
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether `of` (a producer, a group, the run) got what was promised: held, violated or unknown."""
+
+    promise: str
+    of: str
+    verdict: str
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotPromised:
+    """What the configuration does not promise, and what that cost this time."""
+
+    promise: str
+    of: str
+    count: int
+    sentence: str
+
+
+# ------------------------------------------------------------------------------------------------- when a promise is given
+
+
+def keeps_committed_records(topic: TopicCase, faults: Faults) -> Given | Withheld:
+    """What all in-sync replicas have survives while a replica that had it, and kept its log, is there to lead.
+
+    min.insync.replicas is how many are known to have it; all but one of them may fail. A kill -9 keeps the page cache: only a power loss
+    loses what was not flushed. With unclean election any failure counts, for a replica without the record may be made leader.
+    """
+    replicas = topic.min_insync_replicas
+    failed = topic.replication_factor if faults.controller_failed else len(faults.failed_brokers)
+    if topic.unclean_leader_election and failed >= replicas:
+        return Withheld(f"unclean.leader.election.enable=true with min.insync.replicas={replicas} promises nothing when {replicas} fail")
+    if not topic.flushes_each_message and len(faults.lost_power) >= replicas:
+        return Withheld(f"min.insync.replicas={replicas} promises nothing when {replicas} lose power before a flush")
+    return Given(f"min.insync.replicas={replicas}")
+
+
+def durability(producer: ProducerCase, faults: Faults) -> Given | Withheld:
+    """acks=0 asks for nothing; acks=1 for the leader's word, good while it leads; acks=all for that of the whole ISR."""
+    if producer.acks == 0:
+        return Withheld("acks=0 promises nothing")
+    if producer.acks == 1:
+        return (
+            Withheld("acks=1 promises nothing when a leader fails") if faults.leaders_may_move() else Given("acks=1, and no leader failed")
+        )
+    kept = keeps_committed_records(producer.topic, faults)
+    return Given(f"acks=all, {kept.because}") if isinstance(kept, Given) else Withheld(f"acks=all with {kept.because}")
+
+
+def no_duplicates(producer: ProducerCase, _faults: Faults) -> Given | Withheld:
+    """KIP-98: within one session the broker knows a batch it has. The application's own re-sends are not covered (and not counted here)."""
+    if producer.idempotent:
+        return Given("enable.idempotence=true")
+    if producer.retries == 0:
+        return Given("retries=0")
+    return Withheld("enable.idempotence=false with retries promises no single copy")
+
+
+def order(producer: ProducerCase, _faults: Faults) -> Given | Withheld:
+    """A retried batch may be overtaken by the next one, unless that waits or the broker insists on sequence numbers."""
+    if producer.idempotent:
+        return Given("enable.idempotence=true")
+    if producer.max_in_flight == 1:
+        return Given("max.in.flight.requests.per.connection=1")
+    return Withheld(f"max.in.flight.requests.per.connection={producer.max_in_flight} without idempotence promises no order")
+
+
+def always(_case: object, _faults: Faults) -> Given | Withheld:
+    """No configuration takes this away."""
+    return Given("whatever the configuration")
+
+
+def resolution(producer: ProducerCase, faults: Faults) -> Given | Withheld:
+    """delivery.timeout.ms ends every wait; only what a producer held in memory when it died is answered by nobody."""
+    if producer.name in faults.dead_clients:
+        return Withheld("a producer that dies takes what it had not sent with it")
+    return Given(f"delivery.timeout.ms={producer.delivery_timeout_ms:g}")
+
+
+def compensation(producer: ProducerCase, faults: Faults) -> Given | Withheld:
+    """The application sends again what failed (from its spool, or at once), until the callback says success."""
+    if producer.on_failure == "drop":
+        return Withheld("on.failure=drop repairs no failure")
+    if producer.name in faults.dead_clients:
+        return Withheld("a producer that dies takes what it had not sent with it")
+    return Given(f"on.failure={producer.on_failure}")
+
+
+def at_least_once(group: GroupCase, faults: Faults) -> Given | Withheld:
+    """An offset is committed only when everything before it has been handled, and its flag is not set before its effect."""
+    way = _commits_after(group)
+    if isinstance(way, Withheld):
+        return way
+    if group.dedup != "none" and group.dedup_order == "mark-first":
+        return Withheld("dedup.order=mark-first loses an effect when a crash falls between mark and effect")
+    return _while_committed(group, faults, way)
+
+
+def at_most_once(group: GroupCase, faults: Faults) -> Given | Withheld:
+    """The offset is committed before anything is handled: a crash loses the rest of the poll and repeats nothing."""
+    if group.commit != "before-processing":
+        return Withheld(f"commit={group.commit} promises no single handling")
+    return _while_committed(group, faults, Given("commit=before-processing"))
+
+
+def effects_at_most_once(group: GroupCase, _faults: Faults) -> Given | Withheld:
+    """The flag is set before the effect, or together with it."""
+    if group.dedup == "none":
+        return Withheld("dedup=none promises no single effect")
+    if group.dedup_order == "mark-last":
+        return Withheld("dedup.order=mark-last repeats an effect when a crash falls between effect and mark")
+    return Given(f"dedup={group.dedup}, dedup.order={group.dedup_order}")
+
+
+def exactly_once_effects(group: GroupCase, faults: Faults) -> Given | Withheld:
+    """At least once by the commit, at most once by the flag store: mark and effect in one transaction."""
+    if group.dedup == "none" or group.dedup_order != "transaction":
+        return Withheld("only dedup.order=transaction promises each effect exactly once")
+    handled = at_least_once(group, faults)
+    return Given(f"{handled.because}, dedup.order=transaction") if isinstance(handled, Given) else handled
+
+
+def consistent_read(group: GroupCase, faults: Faults) -> Given | Withheld:
+    """Consumers are shown only what lies below the high watermark, that is, what the ISR has."""
+    return _while_committed(group, faults, Given("consumers read below the high watermark"))
+
+
+def agreement(run: RunCase, faults: Faults) -> Given | Withheld:
+    """An offset that was ever reported holds that record for good, where every ack was one of durability."""
+    for producer in run.producers:
+        kept = durability(producer, faults)
+        if isinstance(kept, Withheld):
+            return kept
+    return Given("every ack was durable")
+
+
+PROMISES: tuple[Promise, ...] = (
+    Promise("durability", "producer", "no acked record is lost", "acked record{s} lost", durability, ("acked_lost",)),
+    Promise(
+        "no-duplicates", "producer", "retries write no record twice", "duplicate{s} by retries", no_duplicates, ("duplicate_by_retry",)
+    ),
+    Promise("order", "producer", "partitions keep the order of sending", "record{s} out of order", order, ("inversion_by_retry",)),
+    Promise("compensation", "producer", "no failed record stays lost", "failed record{s} lost", compensation, ("failed_lost",)),
+    Promise("resolution", "producer", "every record gets its callback", "record{s} without a callback", resolution, ("unresolved",)),
+    Promise(
+        "definite-failure",
+        "producer",
+        "what certainly failed is not in the log",
+        "record{s} written that certainly failed",
+        always,
+        ("failure_contradicted",),
+    ),
+    Promise(
+        "at-least-once",
+        "group",
+        "every record in the log is handled, with its effect",
+        "record{s} never handled, or without effect",
+        at_least_once,
+        ("passed_by_commit", "not_reached", "no_effect"),
+    ),
+    Promise("at-most-once", "group", "no record is handled again", "handling{s} again", at_most_once, ("reprocessed",)),
+    Promise(
+        "effects-at-most-once", "group", "no effect happens twice", "effect{s} too many", effects_at_most_once, ("effects_duplicated",)
+    ),
+    Promise(
+        "exactly-once-effects",
+        "group",
+        "each record in the log has its effect exactly once",
+        "effect{s} missing or too many",
+        exactly_once_effects,
+        ("passed_by_commit", "not_reached", "no_effect", "effects_duplicated"),
+        said_when_withheld=False,
+    ),
+    Promise(
+        "consistent-read", "group", "what was handled stays in the log", "record{s} handled and then lost", consistent_read, ("phantom",)
+    ),
+    Promise(
+        "agreement",
+        "run",
+        "an offset means one record to everybody",
+        "offset{s} with two records",
+        agreement,
+        ("inconsistent_offsets",),
+        False,
+    ),
+    Promise("honest-log", "run", "nothing is in the log that nobody sent", "record{s} from nowhere", always, ("never_sent",)),
+    Promise("drain", "run", "after the heal everything comes to rest", "drain{s} unfinished", always, ("unfinished_drain",)),
+)
+
+
+# ---------------------------------------------------------------------------------------------------------------- judging
+
+
+def judge(case: Circumstances, findings: Sequence[Finding]) -> tuple[tuple[Verdict, ...], tuple[NotPromised, ...]]:
+    """Each promise that is given gets a verdict; of the others, those whose lack cost something (and durability, always) are named."""
+    verdicts: list[Verdict] = []
+    withheld: list[NotPromised] = []
+    for promise in PROMISES:
+        for subject in _subjects(promise, case):
+            ground = promise.rule(subject, case.faults)
+            broken = [
+                finding for finding in findings if finding.name in promise.breakers and (promise.of == "run" or finding.of == subject.name)
+            ]
+            count = sum(finding.count for finding in broken)
+            if isinstance(ground, Given):
+                verdicts.append(_verdict(promise, subject.name, ground, broken, case))
+            elif promise.said_when_withheld and (count or promise.name == "durability"):
+                happened = _many(count, promise.broken) if count else f"no {promise.broken.format(s='s')} this time"
+                withheld.append(NotPromised(promise.name, subject.name, count, f"{ground.because}: {happened}"))
+    return tuple(verdicts), tuple(withheld)
+
+
+def number(count: int) -> str:
+    """1412 as "1 412"."""
+    return f"{count:,}".replace(",", " ")
+
+
+def _verdict(promise: Promise, of: str, ground: Given, broken: Sequence[Finding], case: Circumstances) -> Verdict:
+    count = sum(finding.count for finding in broken)
+    if count and not case.drained and all(finding.name == "not_reached" for finding in broken):
+        sentence = f"{promise.sentence}: {_many(count, 'record{s} not reached')} when the drain's time was up"
+        return Verdict(promise.name, of, UNKNOWN, sentence)
+    if count:
+        return Verdict(promise.name, of, VIOLATED, f"{_many(count, promise.broken)}, though promised ({ground.because})")
+    missing = [fault.name or fault.fault for fault in case.faults.unsupported if _touches(fault.nodes, promise, of)]
+    if missing:
+        return Verdict(promise.name, of, UNKNOWN, f"{promise.sentence}: not tested, this backend cannot do {', '.join(missing)}")
+    return Verdict(promise.name, of, HELD, f"{promise.sentence} ({ground.because})")
+
+
+def _subjects(promise: Promise, case: Circumstances) -> Sequence[ProducerCase | GroupCase | RunCase]:
+    if promise.of == "producer":
+        return case.producers
+    return case.groups if promise.of == "group" else (RunCase(RUN, case.producers),)
+
+
+def _touches(nodes: tuple[str, ...], promise: Promise, of: str) -> bool:
+    """Whether a fault at these nodes could have mattered: servers matter to all, a client to itself; unknown nodes to everybody."""
+    if not nodes or promise.of == "run" or any(is_server(node) for node in nodes):
+        return True
+    return any(node == of or (promise.of == "group" and node.rpartition("-")[0] == of) for node in nodes)
+
+
+def _commits_after(group: GroupCase) -> Given | Withheld:
+    """Whether a commit never runs ahead of the handling."""
+    match group.commit:
+        case "after-processing":
+            return Given("commit=after-processing")
+        case "auto" if group.client == "java":
+            return Given("auto-commit in poll() covers only what earlier polls returned")
+        case "auto":
+            return Withheld("librdkafka's auto-commit stores an offset before the record is handled: it promises no handling")
+        case "worker-threads" if group.worker_commit == "lowest-contiguous":
+            return Given("worker.commit=lowest-contiguous")
+        case "worker-threads":
+            return Withheld(f"worker.commit={group.worker_commit} commits ahead of the workers: it promises no handling")
+    return Withheld(f"commit={group.commit} promises no handling")
+
+
+def _while_committed(group: GroupCase, faults: Faults, given: Given) -> Given | Withheld:
+    """A group's promise holds as long as the logs it reads keep what was committed."""
+    for topic in group.topics:
+        kept = keeps_committed_records(topic, faults)
+        if isinstance(kept, Withheld):
+            return kept
+    return given
+
+
+def _many(count: int, what: str) -> str:
+    return f"{number(count)} {what.format(s='' if count == 1 else 's')}"

@@ -1,0 +1,152 @@
+"""What brokers, controllers and topics are configured with: KafkaConfig (core) and LogConfig (storage).
+
+A topic's own value counts first, then the broker's (under another name, for some: ServerTopicConfigSynonyms), then the default.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kafkasim.protocol.config_options import LONG_MAX, Draft, boolean, integer, option
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerConfig:
+    """Broker and controller: KafkaConfig of 4.1.1. Times in ms, sizes in bytes."""
+
+    broker_session_timeout_ms: int = option(
+        9_000, integer(), "A broker whose last heartbeat is older than this is fenced by the controller, in ms."
+    )
+    broker_heartbeat_interval_ms: int = option(2_000, integer(), "How often a broker sends BrokerHeartbeat to the controller, in ms.")
+    controlled_shutdown_enable: bool = option(
+        True, boolean(), "Whether a broker that is told to stop first asks the controller to move its leaderships away."
+    )
+    default_replication_factor: int = option(1, integer(), "Replication factor of a topic that is created without one.")
+    num_partitions: int = option(1, integer(1), "Number of partitions of a topic that is created without one.")
+
+    min_insync_replicas: int = option(
+        1, integer(1), "With fewer replicas in the ISR acks=all is refused and the high watermark stands still; a topic may override it."
+    )
+    unclean_leader_election_enable: bool = option(
+        False, boolean(), "Whether a replica outside ISR and ELR may lead when nobody else can, losing what it does not have."
+    )
+    auto_leader_rebalance_enable: bool = option(
+        True, boolean(), "Whether the controller lets the preferred (first) replica lead again once it is in the ISR."
+    )
+    leader_imbalance_check_interval_seconds: int = option(
+        300, integer(1, bits=64), "How often the controller looks for partitions that another than the preferred replica leads, in seconds."
+    )
+    message_max_bytes: int = option(
+        1_048_588, integer(0), "Largest record batch a broker accepts, in bytes (of a topic: max.message.bytes)."
+    )
+
+    replica_lag_time_max_ms: int = option(
+        30_000, integer(bits=64), "A follower that has not caught up with the leader's end for this long leaves the ISR, in ms."
+    )
+    replica_fetch_wait_max_ms: int = option(500, integer(), "How long the leader holds a follower's fetch that finds nothing new, in ms.")
+    replica_fetch_min_bytes: int = option(1, integer(), "The leader answers a follower's fetch as soon as this much is there, in bytes.")
+    replica_fetch_max_bytes: int = option(1_048_576, integer(0), "How much a follower fetches of one partition at once, in bytes.")
+    replica_fetch_response_max_bytes: int = option(10_485_760, integer(0), "How much a follower fetches in one response, in bytes.")
+    replica_fetch_backoff_ms: int = option(1_000, integer(0), "How long a follower waits after a failed fetch of a partition, in ms.")
+    replica_socket_timeout_ms: int = option(30_000, integer(), "How long a follower waits for the answer to a fetch, in ms.")
+    replica_high_watermark_checkpoint_interval_ms: int = option(
+        5_000, integer(bits=64), "How often the high watermarks are written to replication-offset-checkpoint, in ms."
+    )
+
+    log_flush_interval_messages: int = option(
+        LONG_MAX, integer(1, bits=64), "Flush a log to disk after this many records (of a topic: flush.messages)."
+    )
+    # LogManager.flushDirtyLogs is the only reader of flush.ms, and it runs 30 s after the start and then every
+    # log.flush.scheduler.interval.ms, which is never by default: without the scheduler's interval, flush.ms flushes once at most.
+    log_flush_interval_ms: int | None = option(
+        None,
+        integer(bits=64, null=True),
+        "Flush a log not flushed for this long, in ms, whenever the scheduler looks (of a topic: flush.ms); null: "
+        "log.flush.scheduler.interval.ms.",
+    )
+    log_flush_scheduler_interval_ms: int = option(
+        LONG_MAX,
+        integer(bits=64),
+        "How often the flusher looks whether a log is due by flush.ms, in ms; the first time is 30 s after the start.",
+    )
+
+    offsets_topic_num_partitions: int = option(50, integer(1), "Number of partitions of __consumer_offsets.")
+    offsets_topic_replication_factor: int = option(3, integer(1, 2**15 - 1, bits=16), "Replication factor of __consumer_offsets.")
+    offsets_commit_timeout_ms: int = option(
+        5_000, integer(1), "How long an OffsetCommit waits for the replicas of __consumer_offsets, in ms."
+    )
+    group_initial_rebalance_delay_ms: int = option(
+        3_000, integer(), "How long the coordinator waits for more members before the first rebalance of an empty group, in ms."
+    )
+    group_min_session_timeout_ms: int = option(6_000, integer(), "Shortest session.timeout.ms that a coordinator accepts, in ms.")
+    group_max_session_timeout_ms: int = option(1_800_000, integer(), "Longest session.timeout.ms that a coordinator accepts, in ms.")
+    producer_id_expiration_ms: int = option(
+        86_400_000, integer(1), "A partition forgets the sequence numbers of a producer silent for this long, in ms."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class TopicConfig:
+    """One topic: LogConfig of 4.1.1. Times in ms, sizes in bytes."""
+
+    min_insync_replicas: int = option(
+        1,
+        integer(1),
+        "With fewer replicas in the ISR acks=all is refused and the high watermark stands still; "
+        "what counts is the smaller of it and the replication factor.",
+    )
+    unclean_leader_election_enable: bool = option(
+        False, boolean(), "Whether a replica outside ISR and ELR may lead when nobody else can, losing what it does not have."
+    )
+    flush_messages: int = option(LONG_MAX, integer(1, bits=64), "Flush the log to disk after this many records.")
+    flush_ms: int = option(
+        LONG_MAX,
+        integer(0, bits=64),
+        "Flush the log if it was not flushed for this long, in ms; "
+        "read only when the broker's log.flush.scheduler.interval.ms comes round.",
+    )
+    max_message_bytes: int = option(1_048_588, integer(0), "Largest record batch that is accepted, in bytes.")
+
+
+TOPIC_SYNONYMS = {
+    "min.insync.replicas": "min.insync.replicas",
+    "unclean.leader.election.enable": "unclean.leader.election.enable",
+    "flush.messages": "log.flush.interval.messages",
+    "flush.ms": "log.flush.interval.ms",
+    "max.message.bytes": "message.max.bytes",
+}  # ServerTopicConfigSynonyms: the topic's key, and the broker's that is its default
+
+
+def topic_defaults(broker: BrokerConfig) -> dict[str, object]:
+    """What a topic without values of its own gets from its brokers, by the topic's keys (KafkaConfig.extractLogConfigMap)."""
+    defaults: dict[str, object] = {
+        topic_key: getattr(broker, broker_key.replace(".", "_")) for topic_key, broker_key in TOPIC_SYNONYMS.items()
+    }
+    if broker.log_flush_interval_ms is None:
+        defaults["flush.ms"] = broker.log_flush_scheduler_interval_ms
+    return defaults
+
+
+def settle_broker(draft: Draft) -> None:
+    """KafkaConfig.validateValues, as far as it concerns what is modelled."""
+    wait = draft["replica.fetch.wait.max.ms"]
+    if wait > draft["replica.socket.timeout.ms"]:
+        draft.problem(
+            "replica.socket.timeout.ms",
+            f"replica.socket.timeout.ms must be at least replica.fetch.wait.max.ms ({wait}): "
+            "else a follower gives up on fetches that the leader merely holds.",
+        )
+    if wait > draft["replica.lag.time.max.ms"]:
+        draft.problem(
+            "replica.fetch.wait.max.ms",
+            f"replica.fetch.wait.max.ms ({wait}) must be at most replica.lag.time.max.ms ({draft['replica.lag.time.max.ms']}): "
+            "else followers drop out of the ISR while they wait.",
+        )
+    if draft["log.flush.interval.ms"] is not None and draft["log.flush.scheduler.interval.ms"] == LONG_MAX:
+        draft.note(
+            "log.flush.interval.ms is looked at only once, 30 s after the start, as log.flush.scheduler.interval.ms is never (its default)."
+        )
+
+
+def settle_topic(_draft: Draft) -> None:
+    """A topic has no rules between its parameters; min.insync.replicas above the replication factor is accepted by Kafka."""

@@ -1,0 +1,363 @@
+"""The reading half of a consumer: positions, fetches, and the buffer between the wire and poll().
+
+In Kafka: org.apache.kafka.clients.consumer.internals.{SubscriptionState, AbstractFetch, FetchCollector, OffsetFetcher}.
+
+Each assigned partition has a *position*, the offset of the next record the application will get, and a *fetch offset*, the end of
+what is buffered. One fetch is in flight a broker, with all partitions that it leads and of which nothing is buffered. A fetch
+brings whole batches; records below the position are skipped when they are handed over.
+
+Simplified: every fetch names all of its partitions (no fetch sessions, KIP-227), and goes to the leader (no KIP-392).
+Simplified: a truncated log is noticed by the fetch itself, which names the epoch of the last batch read (as followers do, KIP-595);
+Kafka's consumer asks with OffsetForLeaderEpoch whenever the leader epoch changes (KIP-320), with the same result.
+Simplified: a response is looked at when it arrives; Kafka's consumer looks inside the next poll().
+Simplified: read_committed reads as read_uncommitted does, since there are no transactions.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from enum import Enum
+
+from kafkasim.protocol.calls import FetchedBatches, PolledSlice, PositionReset
+from kafkasim.protocol.connection_states import NEVER
+from kafkasim.protocol.errors import Error
+from kafkasim.protocol.flavours import Client, ConsumerSettings
+from kafkasim.protocol.messages import (
+    FetchedPartition,
+    FetchPartition,
+    FetchRequest,
+    FetchResponse,
+    ListOffsetsRequest,
+    ListOffsetsResponse,
+)
+from kafkasim.protocol.network_client import Completed, NetworkClient
+from kafkasim.protocol.node import Output, Trace, broker_name
+from kafkasim.protocol.records import LogBatch, TopicPartition
+
+LATEST, EARLIEST = -1.0, -2.0  # ListOffsetsRequest.LATEST_TIMESTAMP, EARLIEST_TIMESTAMP
+
+# librdkafka fetches ahead until it holds this many records of a partition: queued.min.messages. Simplified: a constant, at its default.
+QUEUED_MIN_MESSAGES = 100_000
+
+
+class FetchState(Enum):
+    """SubscriptionState.FetchStates: what a partition waits for before it can be fetched."""
+
+    INITIALIZING = "its committed offset"
+    AWAIT_RESET = "the earliest or latest offset"
+    FETCHING = "nothing"
+    FAILED = "the application: there is no position and no auto.offset.reset"
+
+
+class PartitionState:
+    """SubscriptionState.TopicPartitionState. `version` grows when what was requested or buffered becomes worthless."""
+
+    __slots__ = ("buffered", "fetch_epoch", "fetch_offset", "partition", "position", "retry_at", "state", "version")
+
+    def __init__(self, partition: TopicPartition) -> None:
+        self.partition = partition
+        self.state = FetchState.INITIALIZING
+        self.position = -1
+        self.fetch_offset = -1
+        self.fetch_epoch = -1  # leader epoch of the batch before fetch_offset
+        self.buffered = 0
+        self.version = 0
+        self.retry_at = -NEVER
+
+    @property
+    def has_position(self) -> bool:
+        """Whether there is an offset that could be committed."""
+        return self.state is FetchState.FETCHING or (self.state is FetchState.AWAIT_RESET and self.position >= 0)
+
+
+class CompletedFetch:
+    """What one fetch brought of one partition; `index` is the next batch to hand over."""
+
+    __slots__ = ("batches", "index", "state", "version")
+
+    def __init__(self, state: PartitionState, batches: tuple[LogBatch, ...]) -> None:
+        self.state = state
+        self.version = state.version
+        self.batches = batches
+        self.index = 0
+
+
+class Fetcher:
+    """The assigned partitions and their buffers. `available`: records buffered; `retry_at`: when a backoff ends, NEVER without one."""
+
+    __slots__ = (
+        "_client",
+        "_completed",
+        "_listing",
+        "_pending",
+        "_settings",
+        "_trace",
+        "available",
+        "failed",
+        "missing",
+        "partitions",
+        "retry_at",
+    )
+
+    def __init__(self, settings: ConsumerSettings, client: NetworkClient, trace: Trace | None) -> None:
+        self.partitions: dict[TopicPartition, PartitionState] = {}
+        self.available = 0
+        self.failed: Error | None = None
+        self.missing = 0  # partitions that wait for a position
+        self.retry_at = NEVER
+        self._settings = settings
+        self._client = client
+        self._trace = trace
+        self._completed: deque[CompletedFetch] = deque()
+        self._pending: dict[str, None] = {}  # the brokers with a fetch in flight
+        self._listing: dict[str, None] = {}  # the brokers with a ListOffsets in flight
+
+    # ------------------------------------------------------------------------------------------------ assignment
+
+    def assign(self, partitions: tuple[TopicPartition, ...]) -> None:
+        """The group gave us exactly these; what was buffered of others is worthless."""
+        for state in self.partitions.values():
+            self._discard(state)
+        self._completed.clear()
+        self.partitions = {partition: PartitionState(partition) for partition in partitions}
+        self.missing = len(partitions)
+        self.failed = None
+
+    def initializing(self) -> tuple[TopicPartition, ...]:
+        """The partitions whose committed offset is not yet known."""
+        return tuple([state.partition for state in self.partitions.values() if state.state is FetchState.INITIALIZING])
+
+    def without_position(self) -> tuple[TopicPartition, ...]:
+        """The partitions of which the application must be told that nothing can be read."""
+        return tuple([state.partition for state in self.partitions.values() if state.state is FetchState.FAILED])
+
+    def initialize(self, committed: tuple[tuple[TopicPartition, int], ...]) -> None:
+        """The coordinator told where the group stands; a partition without a committed offset starts by auto.offset.reset."""
+        for partition, offset in committed:
+            state = self.partitions.get(partition)
+            if state is None or state.state is not FetchState.INITIALIZING:
+                continue
+            if offset >= 0:
+                self._seek(state, offset, -1)
+            else:
+                self._request_reset(state)
+
+    def positions(self) -> tuple[tuple[TopicPartition, int], ...]:
+        """What `commitSync()` would commit: the position of each partition that has one (SubscriptionState.allConsumed)."""
+        return tuple([(state.partition, state.position) for state in self.partitions.values() if state.has_position])
+
+    # ------------------------------------------------------------------------------------------------ requests
+
+    def send_fetches(self, now: float, outputs: list[Output]) -> None:
+        """The client, in poll() (librdkafka: always), fetches what it lacks, one request a broker (AbstractFetch.prepareFetchRequests)."""
+        by_broker: dict[int, list[PartitionState]] = {}
+        metadata = self._client.metadata
+        most_buffered = 0 if self._settings.client is Client.JAVA else QUEUED_MIN_MESSAGES - 1
+        for state in self.partitions.values():
+            if state.state is not FetchState.FETCHING or state.buffered > most_buffered or state.retry_at > now:
+                continue
+            leader = metadata.leaders.get(state.partition, -1)
+            if leader < 0:
+                metadata.request_update()
+                self._back_off(state, now)
+            else:
+                by_broker.setdefault(leader, []).append(state)
+        for broker_id, states in by_broker.items():
+            peer = broker_name(broker_id)
+            if peer not in self._pending and self._client.ready(peer, now, outputs):
+                self._send_fetch(peer, states, now, outputs)
+
+    def send_list_offsets(self, now: float, outputs: list[Output]) -> None:
+        """The client, for partitions that await a reset, asks for the earliest or latest offset (OffsetFetcher.resetPositionsIfNeeded)."""
+        by_broker: dict[int, list[TopicPartition]] = {}
+        metadata = self._client.metadata
+        for state in self.partitions.values():
+            if state.state is FetchState.AWAIT_RESET and state.retry_at <= now:
+                leader = metadata.leaders.get(state.partition, -1)
+                if leader < 0:
+                    metadata.request_update()
+                    self._back_off(state, now)
+                else:
+                    by_broker.setdefault(leader, []).append(state.partition)
+        timestamp = EARLIEST if self._settings.auto_offset_reset == "earliest" else LATEST
+        for broker_id, partitions in by_broker.items():
+            peer = broker_name(broker_id)
+            if peer not in self._listing and self._client.ready(peer, now, outputs):
+                self._listing[peer] = None
+                request = ListOffsetsRequest(self._client.next_correlation_id(), tuple(partitions), timestamp)
+                self._client.send(peer, request, None, now, outputs)
+
+    # ------------------------------------------------------------------------------------------------ responses
+
+    def fetch_completed(self, completed: Completed, now: float, outputs: list[Output]) -> None:
+        """A fetch is over: its batches are buffered, its errors acted upon; a broken connection means only that it will be asked again."""
+        del self._pending[completed.peer]
+        response = completed.response
+        if not isinstance(response, FetchResponse):
+            return  # the network client has asked for metadata already, and backs off
+        versions: dict[TopicPartition, int] = completed.context  # type: ignore[assignment]  # what _send_fetch put there
+        for fetched in response.partitions:
+            state = self.partitions.get(fetched.partition)
+            if state is None or versions.get(fetched.partition) != state.version or state.state is not FetchState.FETCHING:
+                continue  # obsolete: the partition was revoked or reset meanwhile
+            if fetched.error is not Error.NONE:
+                self._fetch_failed(state, fetched, now)
+            elif fetched.diverging_end_offset >= 0:
+                self._truncated(state, fetched.diverging_end_offset, outputs)
+            elif fetched.batches:
+                self._buffer(state, fetched.batches)
+
+    def list_offsets_completed(self, completed: Completed, now: float, outputs: list[Output]) -> None:
+        """The earliest or latest offset is known: the position moves there, whatever lies between."""
+        del self._listing[completed.peer]
+        response = completed.response
+        if not isinstance(response, ListOffsetsResponse):
+            return
+        for partition, error, offset, _ in response.partitions:
+            state = self.partitions.get(partition)
+            if state is None or state.state is not FetchState.AWAIT_RESET:
+                continue
+            if error is not Error.NONE or offset < 0:
+                self._client.metadata.request_update()
+                self._back_off(state, now)
+            else:
+                outputs.append(PositionReset(partition, state.position, offset))
+                self._seek(state, offset, -1)
+
+    # ------------------------------------------------------------------------------------------------ handing over
+
+    def collect(self, max_records: int) -> tuple[PolledSlice, ...]:
+        """Hand over up to `max_records`, oldest fetch first, and move the positions past them (FetchCollector.collectFetch)."""
+        slices: list[PolledSlice] = []
+        remaining = max_records
+        while self._completed and remaining > 0:
+            fetch = self._completed[0]
+            if fetch.version == fetch.state.version:
+                remaining = self._take(fetch, remaining, slices)
+            else:
+                fetch.index = len(fetch.batches)
+            if fetch.index == len(fetch.batches):
+                self._completed.popleft()
+        return tuple(slices)
+
+    def back_off_over(self, now: float) -> None:
+        """Time has come for partitions that waited after an error; remember the next one that waits."""
+        self.retry_at = min((state.retry_at for state in self.partitions.values() if state.retry_at > now), default=NEVER)
+
+    # ------------------------------------------------------------------------------------------------ helpers
+
+    def _send_fetch(self, peer: str, states: list[PartitionState], now: float, outputs: list[Output]) -> None:
+        settings, epochs = self._settings, self._client.metadata.leader_epochs
+        wanted = [
+            FetchPartition(s.partition, s.fetch_offset, epochs.get(s.partition, -1), s.fetch_epoch, settings.max_partition_fetch_bytes)
+            for s in states
+        ]
+        request = FetchRequest(
+            self._client.next_correlation_id(),
+            -1,
+            -1,
+            settings.fetch_max_wait_ms,
+            settings.fetch_min_bytes,
+            settings.fetch_max_bytes,
+            settings.read_committed,
+            tuple(wanted),
+        )
+        self._pending[peer] = None
+        versions = {state.partition: state.version for state in states}
+        # librdkafka adds the time that the broker may wait to socket.timeout.ms; Java's request.timeout.ms includes it.
+        timeout = None if settings.client is Client.JAVA else settings.request_timeout_ms + settings.fetch_max_wait_ms
+        self._client.send(peer, request, versions, now, outputs, timeout_ms=timeout)
+
+    def _buffer(self, state: PartitionState, batches: tuple[LogBatch, ...]) -> None:
+        last = batches[-1]
+        count = last.next_offset - max(batches[0].base_offset, state.fetch_offset)
+        if count <= 0:
+            return
+        state.fetch_offset = last.next_offset
+        state.fetch_epoch = last.leader_epoch
+        state.buffered += count
+        self.available += count
+        self._completed.append(CompletedFetch(state, batches))
+        if self._trace is not None:
+            self._trace(FetchedBatches(batches))
+
+    def _take(self, fetch: CompletedFetch, remaining: int, slices: list[PolledSlice]) -> int:
+        """Cut slices off one completed fetch, at most `remaining` records; how many may still come."""
+        state, batches = fetch.state, fetch.batches
+        position, taken = state.position, 0
+        while fetch.index < len(batches) and remaining > 0:
+            base_offset, next_offset, _, batch, _ = batches[fetch.index]
+            position = max(position, base_offset)
+            count = min(next_offset - position, remaining)
+            if count > 0:
+                start = position - base_offset
+                whole = start == 0 and position + count == next_offset
+                numbers = batch.numbers if whole else batch.numbers[start : start + count]
+                slices.append(PolledSlice(state.partition, position, batch.producer, numbers))
+                position += count
+                remaining -= count
+                taken += count
+            if position >= next_offset:
+                fetch.index += 1
+        state.position = position
+        state.buffered -= taken
+        self.available -= taken
+        return remaining
+
+    def _fetch_failed(self, state: PartitionState, fetched: FetchedPartition, now: float) -> None:
+        """An error with one partition (FetchCollector.handleInitializeErrors).
+
+        Simplified: the partition then rests for retry.backoff.ms; Java tries again at once, librdkafka after fetch.error.backoff.ms.
+        """
+        if fetched.error is Error.OFFSET_OUT_OF_RANGE:
+            self._request_reset(state)
+            return
+        metadata = self._client.metadata
+        known = fetched.current_leader >= 0 and metadata.update_leadership(
+            state.partition, fetched.current_leader, fetched.current_leader_epoch
+        )  # KIP-951
+        if fetched.error.invalid_metadata:
+            metadata.request_update()
+        if not known:
+            self._back_off(state, now)
+
+    def _truncated(self, state: PartitionState, end_offset: int, outputs: list[Output]) -> None:
+        """The log we read from was cut at `end_offset` (KIP-320). Java goes back there; librdkafka applies auto.offset.reset.
+
+        Without auto.offset.reset both tell the application (LogTruncationException).
+        """
+        if end_offset >= state.position:
+            self._seek(state, state.position, -1)  # only what was buffered ahead is gone
+        elif self._settings.auto_offset_reset == "none" or self._settings.client is Client.LIBRDKAFKA:
+            self._request_reset(state)
+        else:
+            outputs.append(PositionReset(state.partition, state.position, end_offset))
+            self._seek(state, end_offset, -1)
+
+    def _request_reset(self, state: PartitionState) -> None:
+        self._discard(state)
+        if self._settings.auto_offset_reset == "none":
+            self._enter(state, FetchState.FAILED)
+            self.failed = Error.OFFSET_OUT_OF_RANGE
+        else:
+            self._enter(state, FetchState.AWAIT_RESET)
+
+    def _seek(self, state: PartitionState, offset: int, epoch: int) -> None:
+        self._discard(state)
+        self._enter(state, FetchState.FETCHING)
+        state.position = state.fetch_offset = offset
+        state.fetch_epoch = epoch
+
+    def _enter(self, state: PartitionState, fetch_state: FetchState) -> None:
+        waiting = (FetchState.INITIALIZING, FetchState.AWAIT_RESET)
+        self.missing += (fetch_state in waiting) - (state.state in waiting)
+        state.state = fetch_state
+
+    def _discard(self, state: PartitionState) -> None:
+        state.version += 1
+        self.available -= state.buffered
+        state.buffered = 0
+
+    def _back_off(self, state: PartitionState, now: float) -> None:
+        state.retry_at = now + self._settings.retry_backoff_ms
+        self.retry_at = min(self.retry_at, state.retry_at)

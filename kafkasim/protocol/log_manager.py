@@ -1,0 +1,73 @@
+"""A broker's disk and the logs on it: kafka.log.LogManager.
+
+What is here survives a crash; the clean-shutdown marker is written by a clean stop only, and tells the next process (and through it
+the controller, KIP-966) which broker epoch ended well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from kafkasim.protocol.config import TopicConfig
+from kafkasim.protocol.log import Log
+from kafkasim.protocol.records import TopicPartition
+from kafkasim.protocol.scheduled_tasks import ScheduledTask
+
+NO_BROKER_EPOCH = -1
+
+
+@dataclass(slots=True)
+class BrokerDisk:
+    """The log directory of one broker. `clean_shutdown_broker_epoch` is the content of .kafka_cleanshutdown, -1 without it."""
+
+    logs: dict[TopicPartition, Log] = field(default_factory=dict)
+    clean_shutdown_broker_epoch: int = NO_BROKER_EPOCH
+
+
+class LogManager:
+    """Opens, flushes and closes logs. `flusher` is the task kafka-log-flusher; who appends arms it."""
+
+    __slots__ = ("_disk", "_topic_configs", "flusher")
+
+    def __init__(self, disk: BrokerDisk, topic_configs: Mapping[str, TopicConfig], flusher: ScheduledTask) -> None:
+        self._disk = disk
+        self._topic_configs = topic_configs
+        self.flusher = flusher
+
+    def topic_config(self, topic: str) -> TopicConfig:
+        """What holds for `topic` on this broker; all defaults where nobody said anything."""
+        return self._topic_configs.get(topic) or TopicConfig()
+
+    def get_or_create_log(self, partition: TopicPartition) -> Log:
+        """The log as it lies on disk, or a new one."""
+        log = self._disk.logs.get(partition)
+        if log is None:
+            log = self._disk.logs[partition] = Log(partition, self.topic_config(partition.topic))
+        return log
+
+    def take_clean_shutdown_marker(self) -> int:
+        """The process starts: the broker epoch of a clean stop before it, or -1. The marker is gone once read."""
+        broker_epoch = self._disk.clean_shutdown_broker_epoch
+        self._disk.clean_shutdown_broker_epoch = NO_BROKER_EPOCH
+        return broker_epoch
+
+    def run_flusher(self, now: float) -> None:
+        """flushDirtyLogs: WHEN the task comes round, THEN every log not flushed for its flush.ms is."""
+        if not self.flusher.runs(now):
+            return
+        still_dirty = False
+        for log in self._disk.logs.values():
+            if log.recovery_point < log.log_end_offset:
+                if now - log.last_flush_time >= log.config.flush_ms:
+                    log.flush(now)
+                else:
+                    still_dirty = True
+        if still_dirty:
+            self.flusher.arm(now)
+
+    def shut_down(self, broker_epoch: int, now: float) -> None:
+        """A clean stop: everything is flushed, and the marker written."""
+        for log in self._disk.logs.values():
+            log.flush(now)
+        self._disk.clean_shutdown_broker_epoch = broker_epoch

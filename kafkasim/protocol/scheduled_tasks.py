@@ -1,0 +1,52 @@
+"""What a broker does from time to time: the tasks of its KafkaScheduler.
+
+    isr-expiration             every replica.lag.time.max.ms / 2           ReplicaManager.maybeShrinkIsr
+    highwatermark-checkpoint   every ..high.watermark.checkpoint.interval  ReplicaManager.checkpointHighWatermarks
+    kafka-log-flusher          30 s after the start, then every log.flush.scheduler.interval.ms (never, by default)
+                                                                           LogManager.flushDirtyLogs
+
+So a follower leaves the ISR between one and one and a half times replica.lag.time.max.ms after it last kept up.
+The last two have nothing to do where nothing was written: they are skipped then, so that an idle broker is not woken.
+"""
+
+from __future__ import annotations
+
+from math import floor, inf
+
+from kafkasim.protocol.purgatory import Alarm
+
+NEVER = inf
+
+# LogManager's initialTaskDelayMs.
+INITIAL_TASK_DELAY_MS = 30_000.0
+
+
+class ScheduledTask:
+    """A task at a fixed rate: at `first`, and then every `period_ms`. `due` is `NEVER` while there is nothing to do."""
+
+    __slots__ = ("_alarm", "_period_ms", "due", "first")
+
+    def __init__(self, period_ms: float, alarm: Alarm) -> None:
+        self.first = 0.0
+        self._period_ms = period_ms
+        self._alarm = alarm
+        self.due = NEVER
+
+    def arm(self, now: float) -> None:
+        """There is something to do at the next run after `now`."""
+        if self.due == NEVER:
+            self.due = self._next_run(now)
+            self._alarm.set(self.due)
+
+    def runs(self, now: float) -> bool:
+        """Whether a run is due; then the task rests until it is armed again."""
+        if self.due > now:
+            return False
+        self.due = NEVER
+        return True
+
+    def _next_run(self, now: float) -> float:
+        if now < self.first:
+            return self.first
+        run = self.first + (floor((now - self.first) / self._period_ms) + 1) * self._period_ms
+        return run if run > now else run + self._period_ms  # the sum may have been rounded down

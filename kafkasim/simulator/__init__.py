@@ -1,0 +1,1 @@
+"""The simulator backend: the machines of the protocol on a simpy clock."""

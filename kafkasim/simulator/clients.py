@@ -1,0 +1,112 @@
+"""From the scenario's words to the applications of one run: arrivals, keys, stores."""
+
+from __future__ import annotations
+
+import tempfile
+from array import array
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from kafkasim.scenario import ConsumerGroup, Producer, Scenario
+from kafkasim.simulator.consuming import Desk
+from kafkasim.simulator.producing import Source
+from kafkasim.simulator.randomness import Streams
+from kafkasim.stores import FlagStore, MemoryFlags, RedisFlags, SqliteFlags, SqliteSpool
+
+
+def arrivals(producer: Producer, zero: float, streams: Streams) -> array[float]:
+    """When each record is handed to send(), in ms: evenly spaced, or a Poisson process of the same rate."""
+    spacing = 1000.0 / producer.rate
+    if producer.arrivals == "poisson":
+        gaps = streams.generator(f"arrivals/{producer.name}").exponential(spacing, producer.records)
+        times: npt.NDArray[np.floating[Any]] = zero + np.cumsum(gaps)
+    else:
+        times = zero + np.arange(producer.records) * spacing
+    return array("d", times.tobytes())
+
+
+def draw_keys(producer: Producer, streams: Streams) -> array[int] | None:
+    """An index of each record's key, uniform or by Zipf's law (the k-th key has weight 1 / k^s), or None without keys."""
+    keys = producer.keys
+    if keys.kind == "none":
+        return None
+    generator = streams.generator(f"keys/{producer.name}")
+    weights = np.ones(keys.n) if keys.kind == "uniform" else 1.0 / np.arange(1, keys.n + 1) ** keys.s
+    drawn = generator.choice(keys.n, size=producer.records, p=weights / weights.sum())
+    return array("q", drawn.astype(np.int64).tobytes())
+
+
+class Stores:
+    """The spools and flag stores of one run: real ones, in a temporary folder that goes with the run.
+
+    Nothing is fsynced, because the disk of a simulated crash is simulated, too: these files outlive it by being left open.
+    """
+
+    def __init__(self, scenario: Scenario) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="kafkasim-")
+        self._scenario = scenario
+        self._open: list[SqliteSpool | FlagStore] = []
+
+    def spool(self, producer: Producer) -> SqliteSpool | None:
+        """The producer's spool, where on.failure asks for one."""
+        if producer.on_failure != "spool":
+            return None
+        made = SqliteSpool(Path(self._folder.name) / f"{producer.name}.spool.sqlite", fsync=False)
+        self._open.append(made)
+        return made
+
+    def flags(self, group: ConsumerGroup) -> FlagStore | None:
+        """The group's flag store. `dedup: redis` without a `dedup.url` is played in memory, by the same rules."""
+        made: FlagStore
+        if group.dedup == "none":
+            return None
+        if group.dedup == "sqlite":
+            made = SqliteFlags(Path(self._folder.name) / f"{group.group}.flags.sqlite", fsync=False)
+        elif group.dedup_url:
+            made = RedisFlags(group.dedup_url, namespace=f"kafkasim:{Path(self._folder.name).name}")
+        else:
+            made = MemoryFlags()
+        self._open.append(made)
+        return made
+
+    def close(self) -> None:
+        """Close every store and remove the folder."""
+        for store in self._open:
+            if isinstance(store, RedisFlags):
+                store.clear()  # a server outlives the run, and what it held for it must not
+            store.close()
+        self._folder.cleanup()
+
+
+def source(producer: Producer, scenario: Scenario, zero: float, streams: Streams, stores: Stores) -> Source:
+    """A producing application's lasting part."""
+    return Source(
+        name=producer.name,
+        topic=producer.topic,
+        arrivals=arrivals(producer, zero, streams),
+        keys=draw_keys(producer, streams),
+        on_failure=producer.on_failure,
+        on_restart=producer.on_restart,
+        retry_backoff_ms=scenario.producer_settings(producer.name).retry_backoff_ms,
+        spool_retry_ms=producer.spool_retry_ms,
+        spool=stores.spool(producer),
+    )
+
+
+def desk(group: ConsumerGroup, member: str, flags: FlagStore | None) -> Desk:
+    """A consuming application's lasting part."""
+    return Desk(
+        group=group.group,
+        member=member,
+        commit=group.commit,
+        worker_commit=group.worker_commit,
+        threads=group.threads,
+        poll_timeout_ms=group.poll_timeout_ms,
+        processing_ms=group.processing_ms,
+        dedup_order=group.dedup_order,
+        dedup_ms=group.dedup_ms,
+        flags=flags,
+    )

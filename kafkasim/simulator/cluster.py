@@ -1,0 +1,386 @@
+"""The cluster of one run: every process on its host, and the verbs that faults do to them.
+
+Implements faults.py's ClusterVerbs by killing, starting, pausing hosts and by the network's links, and selectors.py's
+ClusterView by the controller's truth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from kafkasim.ledger import Ledger
+from kafkasim.protocol.broker import BeginControlledShutdown, Broker, BrokerDisk, ShutDownComplete
+from kafkasim.protocol.calls import CloseClient
+from kafkasim.protocol.consumer import Consumer
+from kafkasim.protocol.controller import Controller, CreateTopic
+from kafkasim.protocol.group_coordinator import offsets_partition_of
+from kafkasim.protocol.node import Output, broker_name, controller_name
+from kafkasim.protocol.producer import Producer
+from kafkasim.protocol.records import TopicPartition
+from kafkasim.protocol.replication_control import ControllerState
+from kafkasim.scenario import Scenario
+from kafkasim.simulator import clients
+from kafkasim.simulator.consuming import ConsumingApplication, Desk
+from kafkasim.simulator.disk import lose_power
+from kafkasim.simulator.driver import Driver, Host, Status
+from kafkasim.simulator.network import Network
+from kafkasim.simulator.producing import ProducingApplication, Source
+from kafkasim.simulator.progress import Progress
+from kafkasim.simulator.randomness import Streams
+from kafkasim.stores import FlagStore
+from kafkasim.trace import Trace
+
+CONTROLLER_ID = 100
+OFFSETS_TOPIC = "__consumer_offsets"
+# BrokerServer waits this long for the controller's leave to shut down, then goes all the same.
+_CONTROLLED_SHUTDOWN_MS = 300_000.0
+# A client that was asked to close is given this long to say goodbye (KafkaProducer.close() would wait for ever).
+_CLOSE_MS = 30_000.0
+
+
+@dataclass(slots=True)
+class _Process:
+    """How to start a process, and what holds it down."""
+
+    host: Host
+    launch: Callable[[], None]
+    startup_ms: float
+    down_holds: int = 0
+    pause_holds: int = 0
+    stopping: bool = False
+    starting: bool = False
+    on_stop: list[Callable[[], None]] = field(default_factory=list)
+
+
+class SimulatedCluster:
+    """Controller, brokers and clients of one scenario on one driver."""
+
+    def __init__(self, scenario: Scenario, seed: int, ledger: Ledger, trace: Trace | None) -> None:
+        self.scenario = scenario
+        self.ledger = ledger
+        self.streams = Streams(seed)
+        self.driver = Driver()
+        self.progress = Progress()
+        self.fault_nodes: dict[str, tuple[str, ...]] = {}
+        self._trace = trace
+        self.network = Network(self.driver, self.streams, scenario.network.between)
+        self.controller_state = ControllerState()
+        self.disks = {broker_id: BrokerDisk() for broker_id in range(1, scenario.cluster.brokers + 1)}
+        self.stores = clients.Stores(scenario)
+        self.sources: dict[str, Source] = {}
+        self._flags: dict[str, FlagStore | None] = {}
+        self._processes: dict[str, _Process] = {}
+        self._broker_config = scenario.broker_config()
+        self._topic_configs = {name: scenario.topic_config(name) for name in scenario.topics}
+        self._topic_configs[OFFSETS_TOPIC] = scenario.topic_config(None)
+        startup = scenario.cluster.startup_ms
+        self._add(controller_name(CONTROLLER_ID), self._launch_controller, startup)
+        for broker_id in self.disks:
+            self._add(broker_name(broker_id), lambda broker_id=broker_id: self._launch_broker(broker_id), startup)  # type: ignore[misc]
+
+    # ------------------------------------------------------------------------------------------------ launching
+
+    def boot(self) -> None:
+        """Start the controller, and the brokers one after another within a heartbeat's time, so that their clocks are not in step."""
+        self._launch_controller()
+        draw = self.streams.uniform("startup")
+        for broker_id in self.disks:
+            instant = draw() * self._broker_config.broker_heartbeat_interval_ms
+            self.driver.call_at(instant, self._processes[broker_name(broker_id)].launch)
+
+    def create_topics(self) -> None:
+        """All topics, and of __consumer_offsets the partitions that some group of the scenario hashes to.
+
+        Simplified: `__consumer_offsets` exists from the start, not from the first FindCoordinator on, and only in those partitions.
+        """
+        host = self.driver.hosts[controller_name(CONTROLLER_ID)]
+        for name, topic in self.scenario.topics.items():
+            indices = tuple(range(topic.partitions))
+            self.driver.inject(host, CreateTopic(name, indices, topic.replication_factor, self._topic_configs[name]))
+        if self.scenario.consumers:
+            count = self.scenario.offsets_partitions
+            used = sorted({offsets_partition_of(group.group, count) for group in self.scenario.consumers})
+            # Simplified: with fewer brokers than offsets.topic.replication.factor, Kafka could not create it at all.
+            factor = min(self._broker_config.offsets_topic_replication_factor, len(self.disks))
+            self.driver.inject(host, CreateTopic(OFFSETS_TOPIC, tuple(used), factor, self._topic_configs[OFFSETS_TOPIC]))
+
+    def add_producers(self, zero: float) -> None:
+        """Start every producer; its first record is due at `zero`."""
+        for producer in self.scenario.producers:
+            self.sources[producer.name] = clients.source(producer, self.scenario, zero, self.streams, self.stores)
+            self._add(producer.name, lambda name=producer.name: self._launch_producer(name), 0.0)  # type: ignore[misc]
+            self._launch_producer(producer.name)
+
+    def add_consumers(self, zero: float | None) -> None:
+        """Start the groups that begin with the workload (`zero` None: before it), or schedule those that begin later."""
+        for group in self.scenario.consumers:
+            if (group.start_ms > 0) == (zero is None):
+                continue
+            self._flags[group.group] = self.stores.flags(group)
+            for member in range(group.members):
+                desk = clients.desk(group, f"{group.group}-{member}", self._flags[group.group])
+                process = self._add(desk.member, lambda desk=desk: self._launch_consumer(desk), 0.0)  # type: ignore[misc]
+                self.driver.call_at(self.driver.now if zero is None else zero + group.start_ms, process.launch)
+
+    def _add(self, name: str, launch: Callable[[], None], startup_ms: float) -> _Process:
+        host = self.driver.add(name)
+        process = self._processes[name] = _Process(host, launch, startup_ms)
+        return process
+
+    def _tracer(self, name: str) -> Callable[[object], None] | None:
+        return None if self._trace is None else self._trace.of(name, lambda: self.driver.now)
+
+    def _launch_controller(self) -> None:
+        name = controller_name(CONTROLLER_ID)
+        controller = Controller(CONTROLLER_ID, self._broker_config, self.controller_state, self._tracer(name))
+        self.driver.start(self.driver.hosts[name], controller, controller.start(self.driver.now))
+
+    def _launch_broker(self, broker_id: int) -> None:
+        name = broker_name(broker_id)
+        host, disk = self.driver.hosts[name], self.disks[broker_id]
+        broker = Broker(
+            broker_id,
+            self._broker_config,
+            self._topic_configs,
+            disk,
+            host.incarnation,
+            controller_name(CONTROLLER_ID),
+            self.streams.uniform(f"{name}/{host.incarnation}"),
+            self._tracer(name),
+        )
+        host.disk_writes = lambda: sum(log.appends for log in disk.logs.values())
+        host.answer = lambda output, _: self._broker_said(host, output)
+        self.driver.start(host, broker, broker.start(self.driver.now))
+
+    def _launch_producer(self, name: str) -> None:
+        host, source = self.driver.hosts[name], self.sources[name]
+        random = self.streams.uniform(f"{name}/{host.incarnation}")
+        settings = self.scenario.producer_settings(name)
+        client = Producer(name, settings, tuple(self.disks), self.scenario.producer(name).record_size, random, self._tracer(name))
+        application = ProducingApplication(source, client, self.ledger, self.progress)
+        self.driver.start(host, application, application.start(self.driver.now))
+
+    def _launch_consumer(self, desk: Desk) -> None:
+        host = self.driver.hosts[desk.member]
+        random = self.streams.uniform(f"{desk.member}/{host.incarnation}")
+        settings = self.scenario.consumer_settings(desk.group)
+        topics = self.scenario.consumer(desk.group).topics
+        client = Consumer(desk.member, desk.group, settings, topics, tuple(self.disks), random, self._tracer(desk.member))
+        application = ConsumingApplication(
+            desk, client, self.ledger, self.progress, self.streams.uniform(f"{desk.member}/work/{host.incarnation}")
+        )
+        self.driver.start(host, application, application.start(self.driver.now))
+
+    # ------------------------------------------------------------------------------------------------ verbs: processes
+
+    def kill(self, node: str) -> None:
+        """SIGKILL."""
+        self._hold_down(node)
+        self._exit(self._processes[node])
+
+    def power_off(self, node: str) -> None:
+        """The power fails: for a broker, what was not flushed is gone, and no kernel says goodbye to its peers."""
+        self._hold_down(node)
+        self._exit(self._processes[node], power=True)
+        for broker_id, disk in self.disks.items():
+            if broker_name(broker_id) == node:
+                lose_power(disk, self.driver.now)
+
+    def start(self, node: str) -> None:
+        """Start the process again once nothing holds it down and a stop under way is over."""
+        process = self._processes[node]
+        process.down_holds = max(0, process.down_holds - 1)
+        if process.down_holds:
+            return
+        if process.stopping:
+            process.on_stop.append(lambda: self._begin_start(process))
+        else:
+            self._begin_start(process)
+
+    def stop(self, node: str) -> None:
+        """SIGTERM: a broker asks the controller's leave first, a client says goodbye, a controller just goes."""
+        self._hold_down(node)
+        process = self._processes[node]
+        host = process.host
+        if host.status is Status.DOWN or process.stopping:
+            return
+        incarnation = host.incarnation
+        process.stopping = True
+        if isinstance(host.node, Broker):
+            self.driver.inject(host, BeginControlledShutdown())
+            self._later(_CONTROLLED_SHUTDOWN_MS, host, incarnation, lambda: self._shut_down(process))
+        elif isinstance(host.node, ProducingApplication | ConsumingApplication):
+            self.driver.inject(host, CloseClient())
+            self._close_when_quiet(process, self.driver.now + _CLOSE_MS)
+        else:
+            self._exit(process)
+
+    def pause(self, node: str) -> None:
+        """SIGSTOP."""
+        process = self._processes[node]
+        process.pause_holds += 1
+        self.driver.pause(process.host)
+
+    def resume(self, node: str) -> None:
+        """SIGCONT, once nothing else holds it."""
+        process = self._processes[node]
+        process.pause_holds = max(0, process.pause_holds - 1)
+        if not process.pause_holds:
+            self.driver.resume(process.host)
+
+    def slow_disk(self, node: str, write_ms: float) -> None:
+        """Every append of this broker takes `write_ms`. The last word wins where two such faults overlap."""
+        self.driver.hosts[node].write_ms = write_ms
+
+    def fast_disk(self, node: str) -> None:
+        """The disk's own speed: no time at all."""
+        self.driver.hosts[node].write_ms = 0.0
+
+    # ------------------------------------------------------------------------------------------------ verbs: links
+
+    def cut(self, a: str, b: str) -> None:
+        """Hold back bytes from `a` to `b`."""
+        self.network.cut(a, b)
+
+    def join(self, a: str, b: str) -> None:
+        """Let them flow."""
+        self.network.join(a, b)
+
+    def delay(self, a: str, b: str, latency_ms: float, jitter_ms: float) -> None:
+        """Add to the latency from `a` to `b`."""
+        self.network.delay(a, b, latency_ms, jitter_ms)
+
+    def undelay(self, a: str, b: str) -> None:
+        """Take it away again."""
+        self.network.undelay(a, b)
+
+    def reset(self, a: str, b: str) -> None:
+        """Break the connections between the two."""
+        self.network.reset(a, b)
+
+    def drop_responses(self, a: str, b: str, probability: float) -> None:
+        """Swallow answers of `a` to `b`."""
+        self.network.drop_responses(a, b, probability)
+
+    def stop_dropping(self, a: str, b: str) -> None:
+        """Let them pass."""
+        self.network.stop_dropping(a, b)
+
+    # ------------------------------------------------------------------------------------------------ view
+
+    @property
+    def brokers(self) -> Sequence[str]:
+        """Node names of all brokers."""
+        return [broker_name(broker_id) for broker_id in self.disks]
+
+    @property
+    def controllers(self) -> Sequence[str]:
+        """Node names of all controllers."""
+        return [controller_name(CONTROLLER_ID)]
+
+    @property
+    def producers(self) -> Sequence[str]:
+        """Node names of all producers."""
+        return [producer.name for producer in self.scenario.producers]
+
+    @property
+    def consumers(self) -> Sequence[str]:
+        """Node names of all members of all groups."""
+        return [f"{group.group}-{member}" for group in self.scenario.consumers for member in range(group.members)]
+
+    def leader(self, partition: TopicPartition) -> int | None:
+        """The leader by the controller's truth."""
+        registration = self.controller_state.image.partitions.get(partition)
+        return None if registration is None or registration.leader < 0 else registration.leader
+
+    def replicas(self, partition: TopicPartition) -> Sequence[int]:
+        """The assigned replicas."""
+        registration = self.controller_state.image.partitions.get(partition)
+        return () if registration is None else registration.replicas
+
+    def isr(self, partition: TopicPartition) -> Sequence[int]:
+        """The in-sync replicas by the controller's truth."""
+        registration = self.controller_state.image.partitions.get(partition)
+        return () if registration is None else registration.isr
+
+    def coordinator(self, group: str) -> int | None:
+        """The leader of the group's partition of __consumer_offsets."""
+        return self.leader(TopicPartition(OFFSETS_TOPIC, offsets_partition_of(group, self.scenario.offsets_partitions)))
+
+    def named(self, name: str) -> Sequence[str]:
+        """What an earlier fault of that name hit."""
+        return self.fault_nodes.get(name, ())
+
+    def in_sync(self, node: str) -> bool:
+        """Whether a broker is up, unfenced, and in the ISR of every partition that it has a replica of."""
+        image = self.controller_state.image
+        broker_id = next(broker_id for broker_id in self.disks if broker_name(broker_id) == node)
+        registration = image.brokers.get(broker_id)
+        if registration is None or registration.fenced or self.driver.hosts[node].status is not Status.RUNNING:
+            return False
+        held = (partition for partition in image.partitions.values() if broker_id in partition.replicas)
+        return all(broker_id in partition.isr and partition.leader >= 0 for partition in held)
+
+    def high_watermark(self, partition: TopicPartition) -> int:
+        """What the partition's leader lets consumers read up to; 0 without a leader."""
+        leader = self.leader(partition)
+        node = None if leader is None else self.driver.hosts[broker_name(leader)].node
+        return node.high_watermark(partition) if isinstance(node, Broker) else 0
+
+    # ------------------------------------------------------------------------------------------------ ends of processes
+
+    def _hold_down(self, node: str) -> None:
+        self._processes[node].down_holds += 1
+
+    def _exit(self, process: _Process, power: bool = False) -> None:
+        """The process is gone now. Sockets break, and what an application had half done is written into the ledger."""
+        host = process.host
+        process.stopping = False
+        if host.status is not Status.DOWN:
+            if isinstance(host.node, ConsumingApplication):
+                paused = host.status is Status.PAUSED
+                host.node.crashed(host.paused_at if paused else self.driver.now)
+            self.network.process_died(host, power)
+            self.driver.kill(host)
+        waiting, process.on_stop = process.on_stop, []
+        for then in waiting:
+            then()
+
+    def _begin_start(self, process: _Process) -> None:
+        if process.host.status is not Status.DOWN or process.starting:
+            return
+        process.starting = True
+        self.network.powered_on(process.host)
+
+        def up() -> None:
+            process.starting = False
+            if not process.down_holds and process.host.status is Status.DOWN:
+                process.launch()
+
+        self.driver.call_at(self.driver.now + process.startup_ms, up)
+
+    def _broker_said(self, host: Host, output: Output) -> None:
+        if isinstance(output, ShutDownComplete):
+            process = self._processes[host.name]
+            self._later(self.scenario.cluster.shutdown_ms, host, host.incarnation, lambda: self._shut_down(process))
+
+    def _shut_down(self, process: _Process) -> None:
+        node = process.host.node
+        assert isinstance(node, Broker), "only brokers shut down with the controller's leave"
+        node.shut_down(self.driver.now)
+        self._exit(process)
+
+    def _close_when_quiet(self, process: _Process, at_most: float) -> None:
+        """A client exits when it has nothing on its mind any more, or has waited long enough."""
+        host = process.host
+        node = host.node
+        quiet = node.unresolved == 0 if isinstance(node, ProducingApplication) else getattr(node, "idle", True)
+        if quiet or self.driver.now >= at_most:
+            self._exit(process)
+        else:
+            self._later(10.0, host, host.incarnation, lambda: self._close_when_quiet(process, at_most))
+
+    def _later(self, after: float, host: Host, incarnation: int, function: Callable[[], None]) -> None:
+        """Unless the process is another one by then."""
+        self.driver.call_at(self.driver.now + after, lambda: function() if host.incarnation == incarnation else None)

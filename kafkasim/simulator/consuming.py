@@ -1,0 +1,246 @@
+"""A consuming application in simulated time: the interpreter of workload.py's consumer loops around one consumer machine.
+
+One thread polls and commits. It handles records itself (`Process`), or gives them to a pool of workers (`HandOver`).
+A crash splits a range of records at the instant it strikes: what was finished is in the ledger, the rest never happened.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from kafkasim.ledger import Commit as CommitEntry
+from kafkasim.ledger import Handled, Ledger, Skipped
+from kafkasim.protocol.calls import CommitOffsets, Committed, PartitionsAssigned, PartitionsRevoked, Polled, PolledSlice, PollRecords, PositionReset
+from kafkasim.protocol.consumer import Consumer
+from kafkasim.protocol.errors import Error
+from kafkasim.protocol.node import Output, Random
+from kafkasim.protocol.records import TopicPartition
+from kafkasim.simulator.progress import Progress
+from kafkasim.simulator.workers import Workers
+from kafkasim.stores import FlagStore
+from kafkasim.workload import Commit, Finished, HandOver, Poll, Process, consume
+
+
+class Desk(NamedTuple):
+    """What a consuming application is like: design.md's keys of a consumer, and the flag store that outlives it."""
+
+    group: str
+    member: str
+    commit: str
+    worker_commit: Finished
+    threads: int
+    poll_timeout_ms: float
+    processing_ms: float
+    dedup_order: str
+    dedup_ms: float
+    flags: FlagStore | None
+
+
+class ConsumingApplication:
+    """A node: the consumer machine and its application, which share one process and one crash."""
+
+    def __init__(self, desk: Desk, client: Consumer, ledger: Ledger, progress: Progress, random: Random) -> None:
+        self.client = client
+        self.assignment: tuple[TopicPartition, ...] | None = None  # None until the group has told, and while it rebalances
+        self._desk = desk
+        self._ledger = ledger
+        self._progress = progress
+        self._loop = consume(desk.commit, desk.worker_commit)
+        self._waiting: type[object] = object  # the step whose answer is awaited
+        self._records: tuple[PolledSlice, ...] = ()  # being processed, on the application's own thread
+        self._free_at = 0.0  # when the chunk in hand is finished
+        self._began = 0.0
+        self._chunk: PolledSlice | None = None
+        self._uncommitted = False  # records were polled since the last commit
+        threads = desk.threads if desk.commit == "worker-threads" else 1
+        pooled = desk.commit == "worker-threads" or desk.flags is not None
+        self._workers = Workers(desk, threads, self._handled, random) if pooled else None
+        self._committed: dict[TopicPartition, int] = {}
+
+    # ------------------------------------------------------------------------------------------------ node
+
+    def start(self, now: float) -> list[Output]:
+        """The process starts: the client joins its group, and the loop makes its first poll."""
+        outputs = self.client.start(now)
+        return self._after(outputs, now) + self._take(next(self._loop), now)
+
+    def receive(self, event: object, source: str, now: float) -> list[Output]:
+        """A message for the client, which may answer the application's call."""
+        return self._after(self.client.receive(event, source, now), now)
+
+    def next_deadline(self) -> float | None:
+        """The client's, the end of the chunk in hand, or of a worker's step, whichever is first."""
+        deadline = self.client.next_deadline()
+        mine = self._free_at if self._chunk is not None else self._workers.next_due() if self._workers is not None else None
+        if mine is not None and (deadline is None or mine < deadline):
+            return mine
+        return deadline
+
+    def wake(self, now: float) -> list[Output]:
+        """Finish what is due, then let the client act."""
+        outputs: list[Output] = []
+        if self._chunk is not None and self._free_at <= now:
+            outputs += self._finish_chunk(now)
+        if self._workers is not None:
+            self._workers.run(now)
+            if self._waiting is Process and self._workers.idle:
+                outputs += self._answer(None, now)
+        deadline = self.client.next_deadline()
+        if deadline is not None and deadline <= now:
+            outputs += self._after(self.client.wake(now), now)
+        return outputs
+
+    def crashed(self, now: float) -> None:
+        """kill -9 in the middle of a chunk: what was finished by `now` has happened."""
+        chunk, each = self._chunk, self._desk.processing_ms
+        if chunk is not None and each > 0:
+            done = min(len(chunk.numbers), int((now - self._began) / each + 1e-9))
+            if done:
+                self._record(_part(chunk, 0, done), now, True)
+        self._chunk = None
+
+    def resumed(self, paused_ms: float) -> None:
+        """SIGCONT: work that was under way takes as long as it would have without the pause."""
+        self._began += paused_ms
+        self._free_at += paused_ms
+        if self._workers is not None:
+            self._workers.shift(paused_ms)
+
+    @property
+    def idle(self) -> bool:
+        """Nothing in hand, nothing with the workers."""
+        return self._chunk is None and not self._records and (self._workers is None or self._workers.idle)
+
+    # ------------------------------------------------------------------------------------------------ the loop
+
+    def _answer(self, value: object, now: float) -> list[Output]:
+        """The awaited step is done: take the next one."""
+        self._waiting = object
+        return self._take(self._loop.send(value), now)
+
+    def _take(self, step: object, now: float) -> list[Output]:
+        """Take steps until one has to wait."""
+        while True:
+            match step:
+                case Poll():
+                    self._waiting = Poll
+                    return self._after(self.client.receive(PollRecords(self._desk.poll_timeout_ms), "", now), now)
+                case Process(records):
+                    if not records:
+                        step = self._loop.send(None)
+                        continue
+                    self._waiting = Process
+                    if self._workers is not None:
+                        self._workers.give(records, now)
+                        return []
+                    self._records = records
+                    return self._next_chunk(now)
+                case HandOver(records):
+                    assert self._workers is not None, "worker-threads has workers"
+                    self._workers.give(records, now)
+                    step = self._loop.send(None)
+                case Commit(upto):
+                    offsets = self._to_commit(upto)
+                    if offsets is None:
+                        step = self._loop.send(None)
+                        continue
+                    self._waiting = Commit
+                    return self._after(self.client.receive(CommitOffsets(offsets), "", now), now)
+                case _:
+                    raise AssertionError(f"no consumer loop takes the step {step}")
+
+    def _to_commit(self, upto: Finished) -> tuple[tuple[TopicPartition, int], ...] | None:
+        """None: nothing new. Empty: the positions of all that was polled."""
+        if upto == "polled":
+            return () if self._uncommitted else None
+        assert self._workers is not None, "only workers finish out of order"
+        offsets = tuple(
+            (partition, offset) for partition, offset in self._workers.offsets(upto) if self._committed.get(partition, -1) != offset
+        )
+        return offsets or None
+
+    def _after(self, outputs: list[Output], now: float) -> list[Output]:
+        """Take the client's answers out of its outputs."""
+        passed: list[Output] = []
+        for output in outputs:
+            kind = type(output)
+            if kind is Polled:
+                assert self._waiting is Poll, "the client answers a poll that was made"
+                slices = output.slices  # type: ignore[attr-defined]
+                self._uncommitted = self._uncommitted or bool(slices)
+                passed += self._answer(slices, now)
+            elif kind is Committed:
+                passed += self._commit_answered(output, now)  # type: ignore[arg-type]
+            elif kind is PartitionsAssigned:
+                self.assignment = output.partitions  # type: ignore[attr-defined]
+            elif kind is PartitionsRevoked:
+                self.assignment = None
+                if self._workers is not None:
+                    self._workers.forget(output.partitions)  # type: ignore[attr-defined]
+            elif kind is PositionReset:
+                self._ledger.skipped.append(_skip(self._desk.group, output, now - self._progress.zero))  # type: ignore[arg-type]
+            else:
+                passed.append(output)
+        return passed
+
+    def _commit_answered(self, committed: Committed, now: float) -> list[Output]:
+        desk, at = self._desk, now - self._progress.zero
+        name = "" if committed.error is Error.NONE else committed.error.kafka_name
+        for partition, offset in committed.offsets:
+            self._ledger.commits.append(CommitEntry(desk.group, desk.member, str(partition), offset, at, name))
+            if not name:
+                self._committed[partition] = offset
+        if committed.sync and self._waiting is Commit:
+            self._uncommitted = False
+            return self._answer(None, now)
+        return []
+
+    # ------------------------------------------------------------------------------------------------ handling on one thread
+
+    def _next_chunk(self, now: float) -> list[Output]:
+        """Take the next slice in hand, cut where the next `when: {processed: …}` will strike."""
+        if not self._records:
+            return self._answer(None, now)
+        head, *rest = self._records
+        count = len(head.numbers)
+        room = self._progress.room("processed", self._desk.group)
+        if room < count:
+            rest.insert(0, _part(head, room, count))
+            head = _part(head, 0, room)
+        self._records = tuple(rest)
+        self._chunk = head
+        self._began = now
+        self._free_at = now + len(head.numbers) * self._desk.processing_ms
+        return self._finish_chunk(now) if self._free_at <= now else []
+
+    def _finish_chunk(self, now: float) -> list[Output]:
+        chunk = self._chunk
+        assert chunk is not None, "a chunk is in hand until it is finished"
+        self._chunk = None
+        if self._record(chunk, now, True):
+            # A fault strikes at this very instant: let it, before the next record is touched.
+            self._chunk = _part(chunk, 0, 0)
+            self._began = self._free_at = now
+            return []
+        return self._next_chunk(now)
+
+    def _handled(self, record: PolledSlice, now: float, effect: bool) -> None:
+        self._record(record, now, effect)
+
+    def _record(self, part: PolledSlice, now: float, effect: bool) -> bool:
+        if not part.numbers:
+            return False
+        desk = self._desk
+        at = now - self._progress.zero
+        self._ledger.handled.append(
+            Handled(desk.group, desk.member, str(part.partition), part.base_offset, part.producer, part.numbers, at, effect)
+        )
+        return self._progress.add("processed", desk.group, len(part.numbers), now)
+
+
+def _part(whole: PolledSlice, start: int, stop: int) -> PolledSlice:
+    return PolledSlice(whole.partition, whole.base_offset + start, whole.producer, whole.numbers[start:stop])
+
+
+def _skip(group: str, reset: PositionReset, at: float) -> Skipped:
+    return Skipped(group, str(reset.partition), reset.position, reset.offset, at)

@@ -1,0 +1,275 @@
+"""The clock that drives the machines: hosts on a simpy environment, one heap entry a delivered message, one wake-up a host.
+
+A host is a process on a machine of its own. It may be running, paused (SIGSTOP: the kernel goes on taking bytes for it),
+or down. A crash forgets the node object; a start makes a new one and bumps the incarnation. No simpy process, no interrupt.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from collections.abc import Callable
+from enum import Enum
+from typing import Protocol
+
+import simpy
+
+from kafkasim.protocol.node import Close, Connect, Node, Output, Send
+
+_NEVER = float("inf")  # some machines say so instead of None
+
+
+class Status(Enum):
+    """What a process is doing, as seen from outside."""
+
+    DOWN = "down"
+    RUNNING = "running"
+    PAUSED = "paused"
+
+
+class Wires(Protocol):
+    """What the driver needs of the network (network.py)."""
+
+    def connect(self, host: Host, peer: str) -> None: ...  # noqa: D102 - the network's docstrings stand there
+
+    def send(self, host: Host, peer: str, message: object) -> None: ...  # noqa: D102
+
+    def close(self, host: Host, peer: str) -> None: ...  # noqa: D102
+
+
+class Host:
+    """One process: its node while it runs, and what waits for it while it cannot."""
+
+    __slots__ = (
+        "answer",
+        "busy_until",
+        "disk_writes",
+        "inbox",
+        "incarnation",
+        "name",
+        "node",
+        "paused_at",
+        "pending_wakes",
+        "status",
+        "write_ms",
+    )
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.node: Node | None = None
+        self.status = Status.DOWN
+        self.incarnation = 0
+        self.inbox: deque[tuple[object, str]] = deque()  # what came while it was paused or its disk was busy
+        self.pending_wakes: list[float] = []  # heap of the instants at which a wake-up is already in simpy's heap
+        self.paused_at = 0.0
+        self.busy_until = 0.0
+        self.write_ms = 0.0  # slow-disk: how long one append takes
+        self.disk_writes: Callable[[], int] | None = None  # appends so far, to price them while the disk is slow
+        self.answer: Callable[[Output, float], None] | None = None  # takes outputs that are not for the network
+
+
+class _Wake(simpy.Event):
+    """A wake-up in the heap. A bare event: simpy's Timeout would build three objects more."""
+
+    __slots__ = ("host", "incarnation")
+
+    def __init__(self, env: simpy.Environment, callbacks: tuple[Callable[[simpy.Event], None], ...], host: Host) -> None:
+        self.env = env
+        self.callbacks = callbacks  # type: ignore[assignment]  # simpy only iterates over them
+        self._ok = True
+        self._value = None
+        self.host = host
+        self.incarnation = host.incarnation
+
+
+class _Call(simpy.Event):
+    """A function to be called at an instant."""
+
+    __slots__ = ("function",)
+
+    def __init__(self, env: simpy.Environment, function: Callable[[], None]) -> None:
+        self.env = env
+        self.callbacks = [_run]
+        self._ok = True
+        self._value = None
+        self.function = function
+
+
+def _run(event: simpy.Event) -> None:
+    assert isinstance(event, _Call), "only calls are scheduled with _run"
+    event.function()
+
+
+class Driver:
+    """Hosts on one simpy clock. `network` is attached by network.py; `events` counts heap entries that were taken."""
+
+    def __init__(self) -> None:
+        self.env = simpy.Environment()
+        self.hosts: dict[str, Host] = {}
+        self.network: Wires | None = None
+        self.events = 0
+        self._on_wake = (self._woken,)
+
+    @property
+    def now(self) -> float:
+        """Simulated time in ms since the cluster's first start."""
+        return float(self.env.now)
+
+    def add(self, name: str) -> Host:
+        """A new host, down."""
+        assert name not in self.hosts, f"two hosts named {name}"
+        host = self.hosts[name] = Host(name)
+        return host
+
+    def call_at(self, instant: float, function: Callable[[], None]) -> None:
+        """Call `function` at `instant` (ms), after what was scheduled for that instant before."""
+        self.env.schedule(_Call(self.env, function), delay=max(0.0, instant - self.now))
+
+    def run(self, until: Callable[[], bool], at_most: float) -> bool:
+        """Step until `until()` holds (True) or the clock passes `at_most` ms (False)."""
+        env = self.env
+        while not until():
+            if env.peek() > at_most:
+                return False
+            env.step()
+            self.events += 1
+        return True
+
+    # ------------------------------------------------------------------------------------------------ life of a process
+
+    def start(self, host: Host, node: Node, first: list[Output]) -> None:
+        """The process is up: `node` with what it wants to do `first`."""
+        assert host.status is Status.DOWN, f"{host.name} is already up"
+        host.node = node
+        host.status = Status.RUNNING
+        self._after(host, first, self.now)
+
+    def kill(self, host: Host) -> None:
+        """The process is gone, with all it held in memory. Its sockets are the network's to break."""
+        host.node = None
+        host.status = Status.DOWN
+        host.incarnation += 1
+        host.inbox.clear()
+        host.pending_wakes.clear()
+        host.busy_until = 0.0
+
+    def pause(self, host: Host) -> None:
+        """SIGSTOP: nothing runs, bytes are still taken by the kernel."""
+        if host.status is Status.RUNNING:
+            host.status = Status.PAUSED
+            host.paused_at = self.now
+
+    def resume(self, host: Host) -> None:
+        """SIGCONT: what was due is done late, then what came meanwhile is read in order."""
+        if host.status is not Status.PAUSED:
+            return
+        host.status = Status.RUNNING
+        resumed = getattr(host.node, "resumed", None)
+        if resumed is not None:  # an application that was in the middle of work needs as long as it would have
+            resumed(self.now - host.paused_at)
+        self._catch_up(host)
+
+    # ------------------------------------------------------------------------------------------------ input and output
+
+    def deliver(self, host: Host, event: object, source: str) -> None:
+        """Hand `event` to the host's node now, or keep it while the process cannot read."""
+        if host.status is not Status.RUNNING or host.inbox or host.busy_until > self.env.now:
+            if host.status is not Status.DOWN:
+                host.inbox.append((event, source))
+            return
+        self._handle(host, event, source)
+
+    def inject(self, host: Host, event: object) -> None:
+        """An event of the driver's own, such as BeginControlledShutdown."""
+        self.deliver(host, event, "")
+
+    def _handle(self, host: Host, event: object, source: str) -> None:
+        node = host.node
+        assert node is not None, f"{host.name} runs without a node"
+        now = self.env.now
+        if host.write_ms:
+            self._slowly(host, node, event, source, now)
+        else:
+            self._after(host, node.receive(event, source, now), now)
+
+    def _after(self, host: Host, outputs: list[Output], now: float) -> None:
+        network = self.network
+        assert network is not None, "the network is attached before the first process starts"
+        for output in outputs:
+            kind = type(output)
+            if kind is Send:
+                network.send(host, output.peer, output.message)  # type: ignore[attr-defined]
+            elif kind is Connect:
+                network.connect(host, output.peer)  # type: ignore[attr-defined]
+            elif kind is Close:
+                network.close(host, output.peer)  # type: ignore[attr-defined]
+            elif host.answer is not None:
+                host.answer(output, now)
+        self.arm(host)
+
+    def arm(self, host: Host) -> None:
+        """Put one wake-up into the heap, unless one that is not later is there already."""
+        node = host.node
+        now = self.env.now
+        if node is None or host.busy_until > now:
+            return
+        deadline = node.next_deadline()
+        if deadline is None or deadline == _NEVER:
+            return
+        pending = host.pending_wakes
+        if pending and pending[0] <= deadline:
+            return
+        heapq.heappush(pending, deadline)
+        self.env.schedule(_Wake(self.env, self._on_wake, host), delay=deadline - now if deadline > now else 0.0)
+
+    def _woken(self, event: simpy.Event) -> None:
+        assert isinstance(event, _Wake), "only wake-ups are scheduled with _woken"
+        host = event.host
+        if event.incarnation != host.incarnation:
+            return
+        if host.pending_wakes:
+            heapq.heappop(host.pending_wakes)
+        if host.status is not Status.RUNNING:
+            return
+        self._wake_if_due(host)
+        self.arm(host)
+
+    def _wake_if_due(self, host: Host) -> None:
+        node = host.node
+        now = self.env.now
+        if node is None or host.busy_until > now:
+            return
+        deadline = node.next_deadline()
+        # The heap adds delays to the clock: a sum may miss its deadline by one rounding, which must not cost a second entry.
+        if deadline is not None and deadline <= now + 1e-6:
+            self._after(host, node.wake(max(now, deadline)), now)
+
+    # ------------------------------------------------------------------------------------------------ paused, or with a slow disk
+
+    def _catch_up(self, host: Host) -> None:
+        """Do what is due, then read the inbox until it is empty or the process is busy again."""
+        self._wake_if_due(host)
+        while host.inbox and host.status is Status.RUNNING and host.busy_until <= self.env.now:
+            event, source = host.inbox.popleft()
+            self._handle(host, event, source)
+        if host.status is Status.RUNNING:
+            self.arm(host)
+
+    def _slowly(self, host: Host, node: Node, event: object, source: str, now: float) -> None:
+        """Appends are synchronous in Kafka's handler: nothing else is handled, and nothing answered, until the disk is done."""
+        assert host.disk_writes is not None, f"{host.name} has no disk to be slow"
+        before = host.disk_writes()
+        outputs = node.receive(event, source, now)
+        busy = (host.disk_writes() - before) * host.write_ms
+        if not busy:
+            self._after(host, outputs, now)
+            return
+        host.busy_until = now + busy
+        incarnation = host.incarnation
+
+        def done() -> None:
+            if host.incarnation == incarnation:
+                self._after(host, outputs, self.now)
+                self._catch_up(host)
+
+        self.call_at(host.busy_until, done)

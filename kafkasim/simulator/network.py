@@ -1,0 +1,287 @@
+"""TCP between hosts: connections that are ordered and reliable, links that delay, hold back, and break.
+
+A partition holds bytes back, it does not lose single messages; healed, they flow again. A client that gives up closes its end:
+bytes already written still reach the server, and only the answer is lost. A killed process has its sockets reset by the
+kernel; after a power failure nobody says anything until the machine is up again and answers old bytes with a reset.
+The fate of a message is decided when it is sent: one heap entry a delivered message.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+import simpy
+
+from kafkasim.protocol.node import Connected, Disconnected
+from kafkasim.simulator.driver import Driver, Host, Status
+from kafkasim.simulator.randomness import Streams
+
+# Bytes of one connection never overtake each other; a nanosecond keeps two deliveries apart whatever floats do.
+_APART = 1e-6
+
+
+class Link:
+    """One direction between two hosts, shared by all their connections."""
+
+    __slots__ = ("cuts", "draw", "drop_probability", "dropping", "held", "jitter_ms", "latency_ms", "slowed")
+
+    def __init__(self, latency_ms: float, jitter_ms: float, draw: Callable[[], float]) -> None:
+        # Faults may overlap, so each kind is a list of those that hold now.
+        self.slowed: list[tuple[float, float]] = [(latency_ms, jitter_ms)]  # the network's own first
+        self.dropping: list[float] = []
+        self.latency_ms = latency_ms
+        self.jitter_ms = jitter_ms
+        self.draw = draw
+        self.cuts = 0  # partitions may overlap: bytes flow when the last has healed
+        self.held: deque[tuple[_Pipe, object]] = deque()
+        self.drop_probability = 0.0
+
+    def delay(self) -> float:
+        """One way, in ms: uniform within latency ± jitter, never negative."""
+        if not self.jitter_ms:
+            return self.latency_ms
+        return max(0.0, self.latency_ms + self.jitter_ms * (2.0 * self.draw() - 1.0))
+
+
+class _Pipe:
+    """One direction of one connection."""
+
+    __slots__ = ("connection", "last", "link", "receiver", "receiver_incarnation", "shut", "source")
+
+    def __init__(self, connection: _Connection, link: Link, receiver: Host, source: str) -> None:
+        self.connection = connection
+        self.link = link
+        self.receiver = receiver
+        self.receiver_incarnation = receiver.incarnation
+        self.source = source  # how the receiver names the other side
+        self.last = 0.0
+        self.shut = False  # the receiver closed its end, or knows that the other did
+
+
+class _Connection:
+    """Client and server end. `upstream` carries requests, `downstream` answers."""
+
+    __slots__ = ("client", "client_peer", "downstream", "server", "server_peer", "upstream")
+
+    def __init__(self, client: Host, server: Host, client_peer: str, server_peer: str) -> None:
+        self.client = client
+        self.server = server
+        self.client_peer = client_peer  # the client's name for the server: broker-1#fetcher
+        self.server_peer = server_peer  # the server's name for the client: broker-3#fetcher
+        self.upstream: _Pipe
+        self.downstream: _Pipe
+
+
+class _Delivery(simpy.Event):
+    """A message, or a sign of TCP's own, arriving."""
+
+    __slots__ = ("message", "pipe")
+
+    def __init__(self, env: simpy.Environment, callbacks: tuple[Callable[[simpy.Event], None], ...], pipe: _Pipe, message: object) -> None:
+        self.env = env
+        self.callbacks = callbacks  # type: ignore[assignment]  # simpy only iterates over them
+        self._ok = True
+        self._value = None
+        self.pipe = pipe
+        self.message = message
+
+
+class _Sign:
+    """SYN, its two answers, and the end of a connection."""
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+
+_SYN, _ACCEPTED, _RESET = _Sign("SYN"), _Sign("SYN-ACK"), _Sign("RST")
+
+
+class Network:
+    """All links and connections of one run. Implements the driver's `Wires` and the network verbs of faults.py."""
+
+    def __init__(self, driver: Driver, streams: Streams, between: Callable[[str, str], tuple[float, float]]) -> None:
+        self._driver = driver
+        self._streams = streams
+        self._between = between  # (source, target) -> latency and jitter in ms, one way
+        self._links: dict[tuple[str, str], Link] = {}
+        # (host, peer as the host names it) -> the pipe that the host writes to
+        self._pipes: dict[tuple[str, str], _Pipe] = {}
+        self._powered_off: dict[str, None] = {}
+        self._on_delivery = (self._arrived,)
+        driver.network = self
+
+    def link(self, source: str, target: str) -> Link:
+        """The directed link between two hosts, made when first asked for."""
+        found = self._links.get((source, target))
+        if found is None:
+            latency, jitter = self._between(source, target)
+            found = self._links[source, target] = Link(latency, jitter, self._streams.uniform(f"network/{source}>{target}"))
+        return found
+
+    # ------------------------------------------------------------------------------------------------ what nodes ask for
+
+    def connect(self, host: Host, peer: str) -> None:
+        """SYN: the other kernel accepts for a running or paused process, refuses for a dead one, says nothing without power."""
+        name, _, channel = peer.partition("#")
+        server = self._driver.hosts[name]
+        server_peer = f"{host.name}#{channel}" if channel else host.name
+        connection = _Connection(host, server, peer, server_peer)
+        connection.upstream = _Pipe(connection, self.link(host.name, name), server, server_peer)
+        connection.downstream = _Pipe(connection, self.link(name, host.name), host, peer)
+        self._pipes[host.name, peer] = connection.upstream
+        self._transmit(connection.upstream, _SYN)
+
+    def send(self, host: Host, peer: str, message: object) -> None:
+        """Write to a connection; where there is none any more, the bytes go nowhere."""
+        pipe = self._pipes.get((host.name, peer))
+        if pipe is None:
+            return
+        link = pipe.link
+        if link.drop_probability and pipe is pipe.connection.downstream and link.draw() < link.drop_probability:
+            self._break(pipe.connection)  # TCP is ordered: once an answer is lost, none after it can pass
+            return
+        self._transmit(pipe, message)
+
+    def close(self, host: Host, peer: str) -> None:
+        """close(): what was written still goes, what would come is not read any more, and the other side learns of it."""
+        pipe = self._pipes.pop((host.name, peer), None)
+        if pipe is not None:
+            connection = pipe.connection
+            (connection.downstream if pipe is connection.upstream else connection.upstream).shut = True
+            self._transmit(pipe, _RESET)
+
+    # ------------------------------------------------------------------------------------------------ what faults do
+
+    def process_died(self, host: Host, power: bool = False) -> None:
+        """The kernel resets every socket of a dead process; with the power gone there is nobody to do so."""
+        if power:
+            self._powered_off[host.name] = None
+        for key in [key for key in self._pipes if key[0] == host.name]:
+            pipe = self._pipes.pop(key)
+            if not power:
+                self._transmit(pipe, _RESET)
+
+    def powered_on(self, host: Host) -> None:
+        """The machine answers again (with a reset, to whoever still believes in an old connection)."""
+        self._powered_off.pop(host.name, None)
+
+    def cut(self, source: str, target: str) -> None:
+        """Bytes from `source` to `target` are held back from now on."""
+        self.link(source, target).cuts += 1
+
+    def join(self, source: str, target: str) -> None:
+        """Bytes flow again, those held back first."""
+        link = self.link(source, target)
+        assert link.cuts > 0, f"{source}>{target} is joined without having been cut"
+        link.cuts -= 1
+        if not link.cuts:
+            held, link.held = link.held, deque()
+            for pipe, message in held:
+                self._transmit(pipe, message)
+
+    def delay(self, source: str, target: str, latency_ms: float, jitter_ms: float) -> None:
+        """Add to the latency of a link, until `undelay`."""
+        link = self.link(source, target)
+        link.slowed.append((latency_ms, jitter_ms))
+        self._add_up(link)
+
+    def undelay(self, source: str, target: str) -> None:
+        """Take the addition that has held longest away again."""
+        link = self.link(source, target)
+        assert len(link.slowed) > 1, f"{source}>{target} is sped up without having been slowed down"
+        del link.slowed[1]
+        self._add_up(link)
+
+    def reset(self, one: str, other: str) -> None:
+        """Break every connection between two hosts; both ends are told."""
+        for key in [key for key in self._pipes if key[0] == one]:
+            pipe = self._pipes.get(key)
+            if pipe is not None and pipe.receiver.name == other:
+                self._break(pipe.connection)
+
+    def drop_responses(self, server: str, client: str, probability: float) -> None:
+        """Answers from `server` to `client` are swallowed with `probability`, and the connection is then reset."""
+        link = self.link(server, client)
+        link.dropping.append(probability)
+        link.drop_probability = max(link.dropping)
+
+    def stop_dropping(self, server: str, client: str) -> None:
+        """End the fault that has held longest."""
+        link = self.link(server, client)
+        assert link.dropping, f"{server} does not drop its answers to {client}"
+        del link.dropping[0]
+        link.drop_probability = max(link.dropping, default=0.0)
+
+    @staticmethod
+    def _add_up(link: Link) -> None:
+        link.latency_ms = sum(latency for latency, _ in link.slowed)
+        link.jitter_ms = sum(jitter for _, jitter in link.slowed)
+
+    # ------------------------------------------------------------------------------------------------ bytes on their way
+
+    def _transmit(self, pipe: _Pipe, message: object) -> None:
+        link = pipe.link
+        if link.cuts:
+            link.held.append((pipe, message))
+            return
+        env = self._driver.env
+        now = env.now
+        at = now + link.delay()
+        if at <= pipe.last:
+            at = pipe.last + _APART
+        pipe.last = at
+        env.schedule(_Delivery(env, self._on_delivery, pipe, message), delay=at - now)
+
+    def _arrived(self, event: simpy.Event) -> None:
+        assert isinstance(event, _Delivery), "only deliveries are scheduled with _arrived"
+        pipe, message = event.pipe, event.message
+        host = pipe.receiver
+        if type(message) is _Sign:
+            self._signed(pipe, message)
+        elif pipe.shut:
+            return
+        elif host.incarnation != pipe.receiver_incarnation:
+            self._answer_with_reset(pipe)
+        else:
+            self._driver.deliver(host, message, pipe.source)
+
+    def _signed(self, pipe: _Pipe, sign: _Sign) -> None:
+        connection, host = pipe.connection, pipe.receiver
+        if host.name in self._powered_off:
+            return
+        if sign is _SYN:
+            pipe.receiver_incarnation = host.incarnation
+            if host.status is Status.DOWN:
+                self._transmit(connection.downstream, _RESET)
+            else:
+                self._pipes[host.name, pipe.source] = connection.downstream
+                self._transmit(connection.downstream, _ACCEPTED)
+        elif host.incarnation == pipe.receiver_incarnation and not pipe.shut:
+            if sign is _ACCEPTED:
+                self._driver.deliver(host, Connected(pipe.source), pipe.source)
+            else:
+                self._ended(pipe)
+
+    def _ended(self, pipe: _Pipe) -> None:
+        """The receiver of `pipe` learns that the connection is gone."""
+        connection, host = pipe.connection, pipe.receiver
+        pipe.shut = True
+        mine = connection.upstream if pipe is connection.downstream else connection.downstream
+        if self._pipes.get((host.name, pipe.source)) is mine:  # it may have connected anew meanwhile
+            del self._pipes[host.name, pipe.source]
+            self._driver.deliver(host, Disconnected(pipe.source), pipe.source)
+
+    def _answer_with_reset(self, pipe: _Pipe) -> None:
+        """Bytes for a process that is gone: the kernel resets, unless the power is off."""
+        if pipe.receiver.name not in self._powered_off:
+            connection = pipe.connection
+            self._transmit(connection.downstream if pipe is connection.upstream else connection.upstream, _RESET)
+
+    def _break(self, connection: _Connection) -> None:
+        for pipe in (connection.upstream, connection.downstream):
+            host = pipe.receiver
+            if not pipe.shut and host.incarnation == pipe.receiver_incarnation:
+                self._driver.call_at(self._driver.now, lambda pipe=pipe: None if pipe.shut else self._ended(pipe))  # type: ignore[misc]

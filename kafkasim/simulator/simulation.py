@@ -1,0 +1,204 @@
+"""One run from start to end: warm-up, workload with faults, heal, drain, and the reading of the final log.
+
+Without the heal and the drain every run would report false loss: a record that is merely late is not lost.
+"""
+
+from __future__ import annotations
+
+from kafkasim.backend import Tick
+from kafkasim.ledger import Ledger, LogEntry
+from kafkasim.protocol.records import TopicPartition
+from kafkasim.scenario import Scenario
+from kafkasim.simulator.cluster import SimulatedCluster
+from kafkasim.simulator.consuming import ConsumingApplication
+from kafkasim.simulator.driver import Status
+from kafkasim.simulator.injector import Injector
+from kafkasim.simulator.producing import ProducingApplication, close_ledger
+from kafkasim.trace import Trace
+
+_WARM_UP_MS = 300_000.0  # at most
+_SETTLE_MS = 500.0  # from stable groups to the first record: clients learn metadata and producer ids
+_LOOK_MS = 100.0  # how often the phases look whether they are over
+_PATIENCE_MS = 5_000.0  # without any progress for so long, a `when` will not come true any more
+_QUIET_MS = 1_000.0  # how long nothing may have moved before a drain is over
+
+
+class Simulator:
+    """The backend in simulated time. Every fault is supported."""
+
+    name = "simulator"
+    capabilities = frozenset(
+        {
+            *("kill", "start", "stop", "pause", "resume", "power_off", "slow_disk", "fast_disk"),
+            *("cut", "join", "delay", "undelay", "reset", "drop_responses", "stop_dropping"),
+        }
+    )
+
+    def run(self, scenario: Scenario, seed: int, trace: Trace | None = None, tick: Tick | None = None) -> Ledger:
+        """Run once, deterministically by (scenario, seed). Times in the ledger are ms since the workload began."""
+        ledger = Ledger(backend=self.name, seed=seed, groups=tuple(group.group for group in scenario.consumers))
+        cluster = SimulatedCluster(scenario, seed, ledger, trace)
+        try:
+            _Run(cluster, tick).all_phases()
+        finally:
+            cluster.stores.close()
+        if trace is not None:
+            trace.rebase(cluster.progress.zero)
+        return ledger
+
+
+class _Run:
+    """The phases of one run."""
+
+    def __init__(self, cluster: SimulatedCluster, tick: Tick | None) -> None:
+        self._cluster = cluster
+        self._driver = cluster.driver
+        self._tick = tick
+        self._total = sum(producer.records for producer in cluster.scenario.producers)
+        self._next_look = 0.0
+        self.events_at_zero = 0
+
+    def all_phases(self) -> None:
+        """Warm-up, workload, heal, drain, judge's evidence."""
+        cluster, ledger = self._cluster, self._cluster.ledger
+        injector = Injector(cluster)
+        self._warm_up()
+        zero = cluster.progress.zero
+        self.events_at_zero = self._driver.events
+        injector.arm(zero)
+        self._until(lambda: self._workload_over(injector), float("inf"), "workload")
+        injector.heal()
+        limit = self._driver.now + cluster.scenario.drain_ms
+        ledger.drained = self._until(self._drained, limit, "drain")
+        if not ledger.drained:
+            ledger.notes.append(f"the drain was still moving after {cluster.scenario.drain_ms / 1000:g} s: {self._still_moving()}")
+        self._read_final_log()
+        ledger.ended = self._driver.now - zero
+        close_ledger(ledger, list(cluster.sources.values()), zero)
+
+    def _until(self, over: object, at_most: float, phase: str) -> bool:
+        """Step until `over()`, asked every _LOOK_MS of simulated time, or until `at_most`."""
+        assert callable(over), "a phase ends by a condition"
+        self._next_look = self._driver.now
+        driver = self._driver
+
+        def look() -> bool:
+            if driver.now < self._next_look:
+                return False
+            self._next_look = driver.now + _LOOK_MS
+            if self._tick is not None:
+                sent = sum(source.handed_over for source in self._cluster.sources.values())
+                self._tick(sent / self._total if self._total else 1.0, phase)
+            return bool(over())
+
+        return driver.run(look, at_most)
+
+    # ------------------------------------------------------------------------------------------------ warm-up
+
+    def _warm_up(self) -> None:
+        """Brokers registered and unfenced, topics with full ISRs, groups stable; then a pause that puts the timers out of step."""
+        cluster, driver = self._cluster, self._driver
+        cluster.boot()
+        image = cluster.controller_state.image
+        brokers = cluster.scenario.cluster.brokers
+        self._need(lambda: sum(not broker.fenced for broker in image.brokers.values()) == brokers, "the brokers did not register")
+        cluster.create_topics()
+        wanted = len(image.partitions)
+        self._need(lambda: len(image.partitions) >= wanted and all(map(cluster.in_sync, cluster.brokers)), "the topics did not get ready")
+        cluster.add_consumers(None)
+        self._need(self._groups_stable, "the groups did not become stable")
+        pause = cluster.streams.uniform("warm-up")() * self._longest_period()
+        zero = driver.now + _SETTLE_MS + pause
+        driver.run(lambda: False, driver.now + pause)
+        cluster.progress.zero = zero
+        cluster.add_producers(zero)
+        cluster.add_consumers(zero)
+
+    def _longest_period(self) -> float:
+        """The slowest periodic task of a broker that decides something: `isr-expiration`, every half replica.lag.time.max.ms."""
+        config = self._cluster.scenario.broker_config()
+        return max(config.replica_lag_time_max_ms / 2, config.broker_heartbeat_interval_ms)
+
+    def _need(self, ready: object, complaint: str) -> None:
+        came = self._until(ready, self._driver.now + _WARM_UP_MS, "warm-up")
+        assert came, f"{complaint} within {_WARM_UP_MS / 1000:g} s of simulated time"
+
+    def _groups_stable(self) -> bool:
+        """Every member has its partitions, and in each of them a position."""
+        for application in self._running(ConsumingApplication):
+            if application.assignment is None or len(application.client.positions()) < len(application.assignment):
+                return False
+        return True
+
+    # ------------------------------------------------------------------------------------------------ workload
+
+    def _workload_over(self, injector: Injector) -> bool:
+        """All sent, every timed fault over; a `when` that still waits is given up once nothing moves any more."""
+        if not all(application.all_sent for application in self._running(ProducingApplication)):
+            return False
+        if len(self._running(ProducingApplication)) < len(self._cluster.sources) and not injector.timed_over:
+            return False
+        if not injector.timed_over:
+            return False
+        return not injector.waiting or self._driver.now - self._cluster.progress.moved > _PATIENCE_MS
+
+    # ------------------------------------------------------------------------------------------------ drain
+
+    def _drained(self) -> bool:
+        """Every process up, every ISR full, every producer resolved, every spool empty, every group at the end, and all quiet."""
+        return self._driver.now - self._cluster.progress.moved > _QUIET_MS and not self._still_moving()
+
+    def _still_moving(self) -> str:
+        """What the drain waits for, or "" when nothing moves."""
+        cluster = self._cluster
+        for name, host in self._driver.hosts.items():
+            if host.status is not Status.RUNNING or host.inbox:
+                return f"{name} is not up"
+        for name in cluster.brokers:
+            if not cluster.in_sync(name):
+                return f"{name} is not in every ISR"
+        for application in self._running(ProducingApplication):
+            if not application.finished:
+                return f"{application.client.name} has records without a callback, or in its spool"
+        for consumer in self._running(ConsumingApplication):
+            if not consumer.idle:
+                return f"{consumer.client.name} has records in hand"
+        return self._group_behind()
+
+    def _group_behind(self) -> str:
+        cluster = self._cluster
+        positions: dict[tuple[str, TopicPartition], int] = {}
+        for consumer in self._running(ConsumingApplication):
+            for partition, position in consumer.client.positions():
+                positions[consumer.client.group, partition] = position
+        for group in cluster.scenario.consumers:
+            for topic in group.topics:
+                for index in range(cluster.scenario.topics[topic].partitions):
+                    partition = TopicPartition(topic, index)
+                    if positions.get((group.group, partition), -1) < self._high_watermark(partition):
+                        return f"group {group.group} has not read {partition} to its end"
+        return ""
+
+    def _high_watermark(self, partition: TopicPartition) -> int:
+        return self._cluster.high_watermark(partition)
+
+    def _running(self, kind: type) -> list:  # type: ignore[type-arg]  # one of the two applications, or none while the process is down
+        return [host.node for host in self._driver.hosts.values() if isinstance(host.node, kind)]
+
+    # ------------------------------------------------------------------------------------------------ evidence
+
+    def _read_final_log(self) -> None:
+        """What a fresh consumer would read: every partition's leader, from the log's start to its high watermark."""
+        cluster, ledger = self._cluster, self._cluster.ledger
+        for name, topic in cluster.scenario.topics.items():
+            for index in range(topic.partitions):
+                partition = TopicPartition(name, index)
+                leader = cluster.leader(partition)
+                if leader is None:
+                    ledger.notes.append(f"{partition} has no leader at the end: nobody can read it")
+                    continue
+                end = self._high_watermark(partition)
+                for stored in cluster.disks[leader].logs[partition].batches:
+                    numbers = stored.batch.numbers[: max(0, end - stored.base_offset)]
+                    if numbers:
+                        ledger.log.append(LogEntry(str(partition), stored.base_offset, stored.batch.producer, numbers))

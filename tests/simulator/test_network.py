@@ -1,0 +1,221 @@
+"""TCP between hosts, with toy nodes: what is held back, what is lost, what breaks."""
+
+from __future__ import annotations
+
+from kafkasim.protocol.node import Close, Connect, Connected, Disconnected, Output, Send
+from kafkasim.simulator.driver import Driver, Status
+from kafkasim.simulator.network import Network
+from kafkasim.simulator.randomness import Streams
+
+
+class Toy:
+    """Writes down what it hears; answers "ping" with "pong"; does what it is told by an injected list of outputs."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[float, object, str]] = []
+        self.deadline: float | None = None
+        self.woken: list[float] = []
+
+    def receive(self, event: object, source: str, now: float) -> list[Output]:
+        if isinstance(event, list):
+            return event
+        self.heard.append((now, event, source))
+        return [Send(source, "pong")] if event == "ping" else []
+
+    def next_deadline(self) -> float | None:
+        return self.deadline
+
+    def wake(self, now: float) -> list[Output]:
+        self.woken.append(now)
+        self.deadline = None
+        return []
+
+    @property
+    def events(self) -> list[object]:
+        return [event for _, event, _ in self.heard]
+
+
+class World:
+    def __init__(self, latency: float = 1.0, jitter: float = 0.0) -> None:
+        self.driver = Driver()
+        self.network = Network(self.driver, Streams(1), lambda _, __: (latency, jitter))
+        self.toys = {}
+        for name in ("a", "b"):
+            self.toys[name] = Toy()
+            self.driver.add(name)
+            self.driver.start(self.driver.hosts[name], self.toys[name], [])
+
+    def tell(self, name: str, *outputs: Output) -> None:
+        self.driver.inject(self.driver.hosts[name], list(outputs))
+
+    def run(self, ms: float) -> None:
+        end = self.driver.now + ms
+        self.driver.call_at(end, lambda: None)
+        self.driver.run(lambda: self.driver.now >= end, end)
+
+    def connected(self) -> World:
+        self.tell("a", Connect("b"))
+        self.run(5)
+        assert self.toys["a"].events == [Connected("b")]
+        self.toys["a"].heard.clear()
+        return self
+
+
+def test_a_request_and_its_answer_take_one_latency_each() -> None:
+    world = World(latency=1.0).connected()
+    world.tell("a", Send("b", "ping"))
+    asked = world.driver.now
+    world.run(10)
+    assert world.toys["b"].heard == [(asked + 1.0, "ping", "a")]
+    assert world.toys["a"].heard == [(asked + 2.0, "pong", "b")]
+
+
+def test_a_partition_holds_bytes_back_and_loses_none() -> None:
+    world = World().connected()
+    world.network.cut("a", "b")
+    world.tell("a", Send("b", "one"), Send("b", "two"))
+    world.run(100)
+    assert world.toys["b"].events == []
+    world.network.join("a", "b")
+    world.run(5)
+    assert world.toys["b"].events == ["one", "two"]
+
+
+def test_overlapping_partitions_heal_only_with_the_last() -> None:
+    world = World().connected()
+    world.network.cut("a", "b")
+    world.network.cut("a", "b")
+    world.network.join("a", "b")
+    world.tell("a", Send("b", "one"))
+    world.run(10)
+    assert world.toys["b"].events == []
+    world.network.join("a", "b")
+    world.run(10)
+    assert world.toys["b"].events == ["one"]
+
+
+def test_a_one_way_cut_lets_the_request_arrive_and_holds_the_answer() -> None:
+    world = World().connected()
+    world.network.cut("b", "a")
+    world.tell("a", Send("b", "ping"))
+    world.run(10)
+    assert world.toys["b"].events == ["ping"]
+    assert world.toys["a"].events == []
+
+
+def test_bytes_of_a_connection_keep_their_order_whatever_the_jitter() -> None:
+    world = World(latency=1.0, jitter=1.0).connected()
+    world.tell("a", *(Send("b", number) for number in range(200)))
+    world.run(50)
+    assert world.toys["b"].events == list(range(200))
+
+
+def test_after_close_what_was_written_arrives_and_what_would_come_back_does_not() -> None:
+    world = World().connected()
+    world.tell("a", Send("b", "ping"), Close("b"))
+    world.run(10)
+    assert world.toys["b"].events == ["ping", Disconnected("a")]
+    assert world.toys["a"].events == []
+
+
+def test_a_killed_process_resets_its_connections() -> None:
+    world = World().connected()
+    host = world.driver.hosts["b"]
+    world.network.process_died(host)
+    world.driver.kill(host)
+    world.run(10)
+    assert world.toys["a"].events == [Disconnected("b")]
+
+
+def test_after_a_power_failure_nobody_says_anything_until_the_machine_is_back_and_resets() -> None:
+    world = World().connected()
+    host = world.driver.hosts["b"]
+    world.network.process_died(host, power=True)
+    world.driver.kill(host)
+    world.tell("a", Send("b", "ping"))
+    world.run(1000)
+    assert world.toys["a"].events == []
+    world.network.powered_on(host)
+    world.driver.start(host, Toy(), [])
+    world.tell("a", Send("b", "ping"))
+    world.run(10)
+    assert world.toys["a"].events == [Disconnected("b")]
+
+
+def test_a_dead_process_refuses_connections_and_a_paused_one_takes_them() -> None:
+    world = World()
+    world.driver.pause(world.driver.hosts["b"])
+    world.tell("a", Connect("b"))
+    world.run(10)
+    assert world.toys["a"].events == [Connected("b")]
+    world.driver.kill(world.driver.hosts["b"])
+    world.tell("a", Connect("b#2"))
+    world.run(10)
+    assert world.toys["a"].events[-1] == Disconnected("b#2")
+
+
+def test_a_paused_process_reads_in_order_once_it_goes_on() -> None:
+    world = World().connected()
+    world.driver.pause(world.driver.hosts["b"])
+    world.tell("a", Send("b", "one"), Send("b", "two"), Close("b"))
+    world.run(50)
+    assert world.toys["b"].events == []
+    world.driver.resume(world.driver.hosts["b"])
+    assert world.toys["b"].events == ["one", "two", Disconnected("a")]
+
+
+def test_a_dropped_answer_resets_the_connection_after_the_request_had_its_effect() -> None:
+    world = World().connected()
+    world.network.drop_responses("b", "a", 1.0)
+    world.tell("a", Send("b", "ping"))
+    world.run(10)
+    assert world.toys["b"].events[0] == "ping"
+    assert world.toys["a"].events == [Disconnected("b")]
+
+
+def test_reset_tells_both_ends_once() -> None:
+    world = World().connected()
+    world.network.reset("b", "a")
+    world.run(10)
+    assert world.toys["a"].events == [Disconnected("b")]
+    assert world.toys["b"].events == [Disconnected("a")]
+
+
+def test_a_slow_disk_delays_the_answer_and_everything_behind_it() -> None:
+    world = World(latency=1.0).connected()
+    host = world.driver.hosts["b"]
+    writes = [0]
+
+    def count() -> int:
+        writes[0] += 1
+        return writes[0]
+
+    host.write_ms = 50.0
+    host.disk_writes = count
+    world.tell("a", Send("b", "ping"), Send("b", "ping"))
+    asked = world.driver.now
+    world.run(200)
+    assert [round(at - asked) for at, event, _ in world.toys["a"].heard if event == "pong"] == [52, 102]
+
+
+def test_one_wake_up_a_host_is_armed_and_a_later_deadline_adds_none() -> None:
+    world = World()
+    toy, host = world.toys["a"], world.driver.hosts["a"]
+    toy.deadline = 100.0
+    world.driver.arm(host)
+    toy.deadline = 200.0
+    world.driver.arm(host)
+    assert host.pending_wakes == [100.0]
+    world.run(300)
+    assert toy.woken == [200.0]
+
+
+def test_a_killed_process_is_not_woken() -> None:
+    world = World()
+    toy, host = world.toys["a"], world.driver.hosts["a"]
+    toy.deadline = 10.0
+    world.driver.arm(host)
+    world.driver.kill(host)
+    world.run(50)
+    assert toy.woken == []
+    assert host.status is Status.DOWN
