@@ -167,15 +167,13 @@ def config(
 def main() -> NoReturn:
     """The entry point: every foreseeable failure is one clear sentence and an exit code, never a traceback."""
     try:
-        app(standalone_mode=False)
-    except typer.Exit as finished:  # pragma: no cover - click returns the code in this mode
-        sys.exit(finished.exit_code)
+        code = app(standalone_mode=False)
     except KeyboardInterrupt:
         print("kafkasim: interrupted", file=sys.stderr)
         sys.exit(130)
     except Exception as error:  # click's own errors and ours: anything else is raised again
         sys.exit(console.explain_failure(error))
-    sys.exit(0)
+    sys.exit(code or 0)
 
 
 # ---------------------------------------------------------------------------------------------------- helpers

@@ -86,9 +86,9 @@ def _faults(axis: Axes, faults: Sequence[FaultApplied], end: float) -> None:
 def _records(axis: Axes, truth: Truth, edges: Floats, width: float) -> None:
     """What the callbacks said, when they said it; acked records that no log has stand out."""
     layers = [
-        Layer("acked, and in the log", ACKED, _times(truth, [p.acked & p.in_log for p in truth.producers], "acked_at")),
         Layer("acked, and lost in silence", LOST, _times(truth, [p.acked & ~p.in_log for p in truth.producers], "acked_at")),
         Layer("failed", FAILED, _times(truth, [p.failed for p in truth.producers], "resolved_at")),
+        Layer("acked, and in the log", ACKED, _times(truth, [p.acked & p.in_log for p in truth.producers], "acked_at")),
     ]
     _stack(axis, layers, edges, width)
     sent = _times(truth, [producer.sent for producer in truth.producers], "sent_at")
@@ -101,14 +101,14 @@ def _records(axis: Axes, truth: Truth, edges: Floats, width: float) -> None:
 def _group(axis: Axes, truth: Truth, group: GroupTruth, edges: Floats, width: float) -> None:
     """First handlings, handlings again, and how far the group is behind what was acked and stayed in the log."""
     first, again = _handlings(truth, group.name)
-    _stack(axis, [Layer("handled", HANDLED, first), Layer("handled again", AGAIN, again)], edges, width)
+    _stack(axis, [Layer("handled again", AGAIN, again), Layer("handled", HANDLED, first)], edges, width)
     readable = [p.acked & p.in_log & subscribed for p, subscribed in zip(truth.producers, group.subscribed, strict=True)]
     available, _ = np.histogram(_times(truth, readable, "acked_at"), edges)
     done, _ = np.histogram(first, edges)
     lag = np.maximum(np.cumsum(available) - np.cumsum(done), 0)
     behind = axis.twinx()
     behind.stairs(lag, edges, fill=True, color=LAG, alpha=0.55, linewidth=0, label="lag (right)")
-    behind.set_ylim(0, max(int(lag.max(initial=0)), 1) * 1.3)
+    behind.set_ylim(0, max(int(lag.max(initial=0)), axis.get_ylim()[1]) * 1.3)  # a lag of a few records is none
     _dress(behind, right=True)
     behind.set_ylabel("lag", color=FAINT)
     axis.set_zorder(behind.get_zorder() + 1)
@@ -118,7 +118,7 @@ def _group(axis: Axes, truth: Truth, group: GroupTruth, edges: Floats, width: fl
 
 
 def _stack(axis: Axes, layers: Sequence[Layer], edges: Floats, width: float) -> None:
-    """Stacked columns. One that would dwarf all others is cut off, and its height written beside it."""
+    """Stacked columns, what matters most at the bottom: a column that would dwarf the others is cut off, its height written beside it."""
     tables = [np.histogram(layer.times, edges)[0] for layer in layers]
     total = np.sum(tables, axis=0)
     busy = total[total > 0]

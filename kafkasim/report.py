@@ -140,7 +140,7 @@ def make_report(scenario: Scenario, ledger: Ledger, client_versions: Mapping[str
     return Report(
         name=scenario.name,
         title=scenario.title,
-        headline=headline(counts, groups),
+        headline=headline(counts, groups, findings),
         groups=groups,
         **counts,
         **asdict(measures.rates(truth)),
@@ -162,10 +162,12 @@ def make_report(scenario: Scenario, ledger: Ledger, client_versions: Mapping[str
     )
 
 
-def headline(counts: Mapping[str, int], groups: Mapping[str, GroupCounts]) -> str:
+def headline(counts: Mapping[str, int], groups: Mapping[str, GroupCounts], findings: Sequence[Finding] = ()) -> str:
     """One sentence: what was lost in silence, what was reported lost, what came twice."""
-    clauses = [f"{_were(counts['acked_lost'])} lost in silence"]
-    clauses += [f"{number(group.lost)} in the log never reached {name}" for name, group in groups.items() if group.lost]
+    clauses = [f"{_were(counts['acked_lost'])} lost in silence"] if counts["acked_lost"] else []
+    clauses += [f"{_were(group.lost)} in the log but never handled by {name}" for name, group in groups.items() if group.lost]
+    clauses += [f"{number(found.count)} never had an effect in {found.of}" for found in findings if found.name == "no_effect"]
+    clauses = clauses or ["none was lost in silence"]
     clauses.append(f"{_were(counts['failed_lost'])} reported lost")
     worst = max(groups, key=lambda name: groups[name].effects_duplicated, default="")
     if worst and groups[worst].effects_duplicated:

@@ -138,10 +138,8 @@ class _Reader:
             return None
         if tag == "bool":
             return text.lower() == "true"
-        if tag == "int":
-            return _integer(text)
-        if tag == "float":
-            return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
+        if tag in {"int", "float"}:
+            return _number(tag, text)
         if tag != "str":
             self._complain(node, f"the tag {node.tag} means nothing in a scenario")
         return text
@@ -150,9 +148,11 @@ class _Reader:
         self.problems.append(Problem(f"{self.source}:{_line(node)}", sentence))
 
 
-def _integer(text: str) -> int | str:
+def _number(tag: str, text: str) -> float | str:
     try:
-        return int(text, {"0x": 16, "0o": 8}.get(text[:2], 10))
+        if tag == "int":
+            return int(text, {"0x": 16, "0o": 8}.get(text[:2], 10))
+        return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
     except ValueError:  # `!!int word`, or more digits than Python converts
         return text
 

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from kafkasim.faults import FAULTS, When, fault_words
 from kafkasim.protocol.flavours import Client
 from kafkasim.scenario_file import Location
-from kafkasim.values import Count, Duration, Keys, KeysField, Milliseconds, Name, Rate, Setting, Text
+from kafkasim.values import Count, Duration, Few, Keys, KeysField, Milliseconds, Name, Rate, Setting, Text
 
 FIRST_CONTROLLER = 100  # the id of the first controller; brokers count from 1
 _MOST_BROKERS = FIRST_CONTROLLER - 1
@@ -29,8 +29,8 @@ class Part(BaseModel):
 class Cluster(Part):
     """The brokers and controllers. Start-up and controlled shutdown take time that is no configuration, so it stands here."""
 
-    brokers: Count = Field(default=3, description="how many; their ids count from 1")
-    controllers: Count = Field(default=1, description="how many; their ids count from 100")
+    brokers: Few = Field(default=3, description="how many; their ids count from 1")
+    controllers: Few = Field(default=1, description="how many; their ids count from 100")
     config: Mapping[str, Setting] = Field(default_factory=dict, description="goes to every broker and controller")
     startup_ms: Milliseconds = Field(default=3000.0, alias="startup.ms", description="from the start of a process to its registration")
     shutdown_ms: Milliseconds = Field(default=1200.0, alias="shutdown.ms", description="how long a controlled shutdown takes")
@@ -81,7 +81,7 @@ class Network(Part):
 class Topic(Part):
     """One topic, which exists before the workload begins."""
 
-    partitions: Count = Field(default=1, description="how many")
+    partitions: Few = Field(default=1, description="how many")
     replication_factor: Count = Field(default=3, alias="replication.factor", description="replicas of each partition")
     config: Mapping[str, Setting] = Field(default_factory=dict, description="the topic's configuration")
 
@@ -128,7 +128,7 @@ class ConsumerGroup(Part):
 
     group: Name = Field(description="the group's name; its members are GROUP-0, GROUP-1 …")
     topics: tuple[Text, ...] = Field(description="the topics it reads")
-    members: Count = Field(default=1, description="how many members")
+    members: Few = Field(default=1, description="how many members")
     client: Client = Field(default=Client.JAVA, description="whose library: its defaults and its meanings")
     start_ms: Duration = Field(
         default=0.0, alias="start", description="when it joins, counted from the start of the workload", json_schema_extra={"default": "0s"}
@@ -136,7 +136,7 @@ class ConsumerGroup(Part):
     commit: Literal["after-processing", "before-processing", "auto", "worker-threads"] = Field(
         default="after-processing", description="when offsets are committed; sets enable.auto.commit unless the configuration does"
     )
-    threads: Count = Field(default=4, description="of worker-threads")
+    threads: Few = Field(default=4, description="of worker-threads")
     worker_commit: Literal["polled", "highest-finished", "lowest-contiguous"] = Field(
         default="polled", alias="worker.commit", description="which offset worker-threads commit"
     )

@@ -49,6 +49,11 @@ def nearest(word: str, choices: Iterable[str]) -> str | None:
     return known[found[0]] if found else None
 
 
+def _printed_as(schema: dict[str, Any], parse: Callable[[Any], Any], show: Callable[[Any], Any] | None = None) -> tuple[Any, ...]:
+    """The three things pydantic wants to know of a value: how it is read, how it is written, how an editor checks it."""
+    return (PlainValidator(parse), PlainSerializer(show or (lambda value: value), return_type=Any), WithJsonSchema(schema))
+
+
 # ---------------------------------------------------------------------------------------------------- time
 
 
@@ -58,7 +63,7 @@ def parse_duration(value: object) -> float:
         return float(Decimal(match[1]) * _UNITS[match[2]])
     if isinstance(value, int | float) and not isinstance(value, bool):
         raise ValueError(f"{value} has no unit; a duration is written like 300ms, 3.2s, 2min or 1h")
-    raise ValueError(f"{value!r} is not a duration; it is written like 300ms, 3.2s, 2min or 1h")
+    raise ValueError(f"{_brief(value)} is not a duration; it is written like 300ms, 3.2s, 2min or 1h")
 
 
 def format_duration(ms: float) -> str:
@@ -72,7 +77,7 @@ def format_duration(ms: float) -> str:
 def _milliseconds(value: object) -> float:
     """A key that ends in `.ms` holds a number, as Kafka's own do."""
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError(f"{value!r} is not a number of milliseconds; the key says .ms, so it is written like 300 or 0.5")
+        raise ValueError(f"{_brief(value)} is not a number of milliseconds; the key says .ms, so it is written like 300 or 0.5")
     if not math.isfinite(value) or value < 0:
         raise ValueError(f"{value} is not a time; it is 0 or more milliseconds")
     return float(value)
@@ -85,23 +90,35 @@ def _plain_number(value: float) -> float:
 # ---------------------------------------------------------------------------------------------------- numbers, words
 
 
-def _count(value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise ValueError(f"{value!r} is not a whole number")
-    if value < 1:
-        raise ValueError(f"{value} is too few; the least is 1")
-    return value
+def _count_to(most: int) -> tuple[Any, ...]:
+    """A whole number from 1 to `most`: more would be no scenario but a slip of the finger, and would eat the memory."""
+
+    def count(value: object) -> int:
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise ValueError(f"{_brief(value)} is not a whole number")
+        if value < 1:
+            raise ValueError(f"{value} is too few; the least is 1")
+        if value > most:
+            raise ValueError(f"{_brief(value)} is too many; the most is {most}")
+        return value
+
+    return _printed_as({"type": "integer", "minimum": 1, "maximum": most}, count)
+
+
+def _brief(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 40 else f"{text[:37]}…"
 
 
 def _seed(value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise ValueError(f"{value!r} is not a seed; it is a whole number from 0 on")
+        raise ValueError(f"{_brief(value)} is not a seed; it is a whole number from 0 on")
     return value
 
 
 def _rate(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError(f"{value!r} is not a number of records per second")
+        raise ValueError(f"{_brief(value)} is not a number of records per second")
     if not math.isfinite(value) or value <= 0:
         raise ValueError(f"{value} records per second is no rate; it must be above 0")
     return float(value)
@@ -109,26 +126,26 @@ def _rate(value: object) -> float:
 
 def _probability(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-        raise ValueError(f"{value!r} is not a probability; it is a number from 0 to 1")
+        raise ValueError(f"{_brief(value)} is not a probability; it is a number from 0 to 1")
     return float(value)
 
 
 def _name(value: object) -> str:
     if isinstance(value, str) and NAME.fullmatch(value) and len(value) <= 249:
         return value
-    raise ValueError(f"{value!r} cannot be a name; Kafka takes letters, digits, '.', '_' and '-', at most 249 of them")
+    raise ValueError(f"{_brief(value)} cannot be a name; Kafka takes letters, digits, '.', '_' and '-', at most 249 of them")
 
 
 def _flag(value: object) -> bool:
     if isinstance(value, bool):
         return value
-    raise ValueError(f"{value!r} is neither true nor false")
+    raise ValueError(f"{_brief(value)} is neither true nor false")
 
 
 def _text(value: object) -> str:
     if isinstance(value, str):
         return value
-    raise ValueError(f"{value!r} is not a text; put it in quotes if it is meant as one")
+    raise ValueError(f"{_brief(value)} is not a text; put it in quotes if it is meant as one")
 
 
 def _setting(value: object) -> str | int | float | bool:
@@ -139,12 +156,7 @@ def _setting(value: object) -> str | int | float | bool:
         return ",".join(value)
     if value is None:
         raise ValueError("has no value; leave the key out for Kafka's default")
-    raise ValueError(f"{value!r} is not a value of Kafka's; it takes one number, word, true or false")
-
-
-def _printed_as(schema: dict[str, Any], parse: Callable[[Any], Any], show: Callable[[Any], Any] | None = None) -> tuple[Any, ...]:
-    """The three things pydantic wants to know of a value: how it is read, how it is written, how an editor checks it."""
-    return (PlainValidator(parse), PlainSerializer(show or (lambda value: value), return_type=Any), WithJsonSchema(schema))
+    raise ValueError(f"{_brief(value)} is not a value of Kafka's; it takes one number, word, true or false")
 
 
 _UNIT_PATTERN = r"^\d+(\.\d+)?\s*(ms|s|min|h)$"
@@ -152,7 +164,8 @@ _UNIT_PATTERN = r"^\d+(\.\d+)?\s*(ms|s|min|h)$"
 
 Duration = Annotated[float, *_printed_as({"type": "string", "pattern": _UNIT_PATTERN}, parse_duration, format_duration)]
 Milliseconds = Annotated[float, *_printed_as({"type": "number", "minimum": 0}, _milliseconds, _plain_number)]
-Count = Annotated[int, *_printed_as({"type": "integer", "minimum": 1}, _count)]
+Count = Annotated[int, *_count_to(1_000_000_000)]
+Few = Annotated[int, *_count_to(1000)]
 Seed = Annotated[int, *_printed_as({"type": "integer", "minimum": 0}, _seed)]
 Rate = Annotated[float, *_printed_as({"type": "number", "exclusiveMinimum": 0}, _rate, _plain_number)]
 Probability = Annotated[float, *_printed_as({"type": "number", "minimum": 0, "maximum": 1}, _probability, _plain_number)]
@@ -190,7 +203,7 @@ def parse_keys(value: object) -> Keys:
     elif match := _ZIPF.fullmatch(text):
         keys = Keys("zipf", int(match[1]), float(match[2]))
     if keys is None:
-        raise ValueError(f"{value!r} is not a way to draw keys; it is none, uniform(N) or zipf(N, s), for example zipf(100, 1.1)")
+        raise ValueError(f"{_brief(value)} is not a way to draw keys; it is none, uniform(N) or zipf(N, s), for example zipf(100, 1.1)")
     if keys.kind != "none" and keys.n < 1:
         raise ValueError(f"{text} draws from no keys at all; N is at least 1")
     return keys
@@ -239,7 +252,7 @@ def parse_bound(value: object) -> Bound:
         return Bound((low, high), "between", low, high)
     if isinstance(value, str) and (match := _COMPARISON.fullmatch(value.strip())):
         return Bound(value, match[1] or "==", float(match[2]), float(match[2]))
-    raise ValueError(f'{value!r} is not a bound; it is a number, [low, high], or a comparison like "> 0"')
+    raise ValueError(f'{_brief(value)} is not a bound; it is a number, [low, high], or a comparison like "> 0"')
 
 
 def _show_bound(bound: Bound) -> object:

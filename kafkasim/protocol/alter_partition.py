@@ -13,8 +13,8 @@ from math import inf
 from kafkasim.protocol.controller_channel import ControllerChannel
 from kafkasim.protocol.errors import Error
 from kafkasim.protocol.messages import AlterPartitionRequest, AlterPartitionResponse
-from kafkasim.protocol.purgatory import Alarm
 from kafkasim.protocol.records import TopicPartition
+from kafkasim.protocol.scheduled_tasks import Alarm
 
 # How soon a request that was refused as a whole is sent again ("send-alter-partition").
 RETRY_MS = 50.0
@@ -47,6 +47,8 @@ class AlterPartitionManager:
 
     def answered(self, response: AlterPartitionResponse, now: float) -> list[IsrAnswer]:
         """The controller: what it says to each partition that still waits for this answer. Let them hear it, then `propagate`."""
+        if response.correlation_id != self._correlation_id:
+            return []
         self._channel.answered()
         in_flight, self._in_flight = self._in_flight, {}
         if response.error is not Error.NONE:

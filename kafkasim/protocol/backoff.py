@@ -34,6 +34,6 @@ class ExponentialBackoff:
         """The wait in ms after `attempts` earlier waits (from 0)."""
         if self._exponent_max == 0.0:
             return self._initial  # Kafka adds no jitter where there is nothing to double
-        term = self._initial * MULTIPLIER ** min(attempts, self._exponent_max)
+        term = self._initial * MULTIPLIER**attempts if attempts < self._exponent_max else self._maximum
         factor = 1 - JITTER + 2 * JITTER * self._random()
         return float(min(factor * term, self._maximum))

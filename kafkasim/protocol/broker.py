@@ -35,10 +35,10 @@ from kafkasim.protocol.messages import (
 )
 from kafkasim.protocol.metadata_cache import MetadataCache
 from kafkasim.protocol.node import Connected, Disconnected, Output, Random, Trace
-from kafkasim.protocol.purgatory import Alarm
+from kafkasim.protocol.records import TopicPartition
 from kafkasim.protocol.replica_manager import BecameFollower, ReplicaManager
 from kafkasim.protocol.request_channel import CLOSE_CONNECTION, Connection, RequestChannel
-from kafkasim.protocol.scheduled_tasks import ScheduledTask
+from kafkasim.protocol.scheduled_tasks import Alarm, ScheduledTask
 
 __all__ = [
     "BecameFollower",
@@ -261,6 +261,8 @@ class Broker:
 
     def _metadata_fetched(self, response: MetadataFetchResponse, _source: str, now: float) -> None:
         """News in the metadata log: leaders and followers are made of this broker's replicas, coordinators come and go."""
+        if response.correlation_id != self._correlation_id:
+            return
         self._metadata_channel.answered()
         changed = self._metadata.apply(response.records)
         self._lifecycle.metadata_offset = self._metadata.image.offset - 1

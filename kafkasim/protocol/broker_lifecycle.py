@@ -21,6 +21,7 @@ from typing import NamedTuple
 from kafkasim.protocol.config import BrokerConfig
 from kafkasim.protocol.controller_channel import ControllerChannel
 from kafkasim.protocol.errors import Error
+from kafkasim.protocol.log_manager import NO_BROKER_EPOCH
 from kafkasim.protocol.messages import (
     BrokerHeartbeatRequest,
     BrokerHeartbeatResponse,
@@ -28,9 +29,7 @@ from kafkasim.protocol.messages import (
     BrokerRegistrationResponse,
 )
 from kafkasim.protocol.node import Output, Random
-from kafkasim.protocol.purgatory import Alarm
-
-NO_BROKER_EPOCH = -1
+from kafkasim.protocol.scheduled_tasks import Alarm
 
 # resendExponentialBackoff: 100 ms, doubling up to broker.session.timeout.ms, and 2 % to either side.
 RESEND_BACKOFF_MS = 100.0
@@ -74,7 +73,6 @@ class BrokerLifecycleManager:
         "_ready_to_unfence",
         "accepts_connections",
         "broker_epoch",
-        "fenced",
         "metadata_offset",
         "state",
     )
@@ -107,7 +105,6 @@ class BrokerLifecycleManager:
         self.state = BrokerState.NOT_RUNNING
         self.accepts_connections = False  # the sockets are open from the first unfencing on (SocketServer.enableRequestProcessing)
         self.broker_epoch = NO_BROKER_EPOCH
-        self.fenced = True
         self.metadata_offset = -1  # of the last record read, which the broker keeps up to date
 
     def start(self, now: float) -> None:
@@ -137,6 +134,8 @@ class BrokerLifecycleManager:
 
     def registration_answered(self, response: BrokerRegistrationResponse, now: float) -> None:
         """The controller: with the broker epoch of this registration, after which a heartbeat follows at once; or a refusal."""
+        if response.correlation_id != self._correlation_id:
+            return
         self._channel.answered()
         if response.error is not Error.NONE:
             self._schedule_after_failure(now)
@@ -147,12 +146,13 @@ class BrokerLifecycleManager:
 
     def heartbeat_answered(self, response: BrokerHeartbeatResponse, now: float) -> None:
         """The controller: is the broker fenced, and may it shut down?"""
+        if response.correlation_id != self._correlation_id:
+            return  # to a heartbeat that was given up
         self._channel.answered()
         if response.error is not Error.NONE:
             self._schedule_after_failure(now)
             return
         self._failed_attempts = 0
-        self.fenced = response.is_fenced
         if self.state is BrokerState.PENDING_CONTROLLED_SHUTDOWN:
             self._shutdown_answered(response.should_shut_down, now)
             return

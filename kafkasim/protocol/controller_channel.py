@@ -12,7 +12,7 @@ from __future__ import annotations
 from math import inf
 
 from kafkasim.protocol.node import Close, Connect, Output, Send
-from kafkasim.protocol.purgatory import Alarm
+from kafkasim.protocol.scheduled_tasks import Alarm
 
 RECONNECT_BACKOFF_MS = 50.0
 RECONNECT_BACKOFF_MAX_MS = 500.0

@@ -26,10 +26,11 @@ from kafkasim.protocol.messages import OffsetCommitRequest, PartitionProduceResp
 from kafkasim.protocol.metadata_cache import MetadataCache
 from kafkasim.protocol.node import Trace
 from kafkasim.protocol.partition import Partition
-from kafkasim.protocol.purgatory import Alarm, OnProduced
+from kafkasim.protocol.purgatory import OnProduced
 from kafkasim.protocol.records import RECORD_BATCH_OVERHEAD, CoordinatorRecord, RecordBatch, TopicPartition
 from kafkasim.protocol.replica_manager import ReplicaManager
 from kafkasim.protocol.request_channel import PARKED, Connection, RequestChannel
+from kafkasim.protocol.scheduled_tasks import Alarm
 
 GROUP_METADATA_TOPIC = "__consumer_offsets"
 # Simplified: every record of `__consumer_offsets` counts as this many bytes; its key and value name group, topic and partition.
@@ -88,7 +89,7 @@ class CoordinatorRuntime:
             self._resigned(partition.partition)
 
     def _elected(self, partition: Partition, now: float) -> None:
-        """onElection: read the whole log. Simplified: a leader that is re-elected goes on with the coordinator it has."""
+        """onElection: read the whole log. A leader that is re-elected goes on with the coordinator it has."""
         name = partition.partition
         if name.partition in self._shards:
             return

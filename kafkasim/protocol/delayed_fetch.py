@@ -11,8 +11,9 @@ from __future__ import annotations
 from kafkasim.protocol.errors import Error
 from kafkasim.protocol.hosted_partitions import HostedPartitions
 from kafkasim.protocol.messages import FetchedPartition, FetchPartition, FetchRequest, FetchResponse
-from kafkasim.protocol.purgatory import Alarm, DelayedFetch, ExpirationQueue, FetchWatchers
+from kafkasim.protocol.purgatory import DelayedFetch, ExpirationQueue, FetchWatchers
 from kafkasim.protocol.request_channel import Connection, RequestChannel
+from kafkasim.protocol.scheduled_tasks import Alarm
 
 
 class FetchPurgatory:

@@ -19,8 +19,9 @@ from kafkasim.protocol.errors import Error
 from kafkasim.protocol.hosted_partitions import HostedPartition, HostedPartitions
 from kafkasim.protocol.messages import PartitionProduceResponse
 from kafkasim.protocol.node import Trace
-from kafkasim.protocol.purgatory import Alarm, DelayedProduce, ExpirationQueue
+from kafkasim.protocol.purgatory import DelayedProduce, ExpirationQueue
 from kafkasim.protocol.records import TopicPartition
+from kafkasim.protocol.scheduled_tasks import Alarm
 
 
 class ProduceTimedOut(NamedTuple):

@@ -19,6 +19,9 @@ from kafkasim.protocol.errors import Error
 from kafkasim.protocol.producer_batch import ProducerBatch
 from kafkasim.protocol.records import NO_PRODUCER_ID, NO_SEQUENCE, TopicPartition
 
+# How many batches of a partition librdkafka has in flight: as many as a broker can recognize (RD_KAFKA_IDEMP_MAX_INFLIGHT).
+# Java only limits the requests on a connection.
+LIBRDKAFKA_WINDOW = 5
 EPOCH_MAX = 32767  # Short.MAX_VALUE; after it comes a new producer id
 SEQUENCE_SPACE = 2**31  # sequences wrap to 0 (DefaultRecordBatch.incrementSequence)
 
@@ -37,11 +40,12 @@ class PartitionEntry:
 
 
 class TransactionManager:
-    """The producer id, its epoch, and the sequences of all partitions."""
+    """The producer id, its epoch, and the sequences of all partitions; at most `window` batches in flight in each."""
 
-    def __init__(self) -> None:
+    def __init__(self, window: int) -> None:
         self.producer_id = NO_PRODUCER_ID
         self.producer_epoch = -1
+        self._window = window
         self._entries: dict[TopicPartition, PartitionEntry] = {}
         self._epoch_bump_required = False
         self._partitions_to_rewrite: dict[TopicPartition, None] = {}
@@ -66,6 +70,8 @@ class TransactionManager:
         entry = self._entry(batch.partition)
         if not batch.has_sequence:
             stale = (entry.producer_id, entry.producer_epoch) != (self.producer_id, self.producer_epoch)
+            if len(entry.in_flight) >= self._window:
+                return False
             return not (entry.in_flight and stale) and batch.partition not in self._unresolved
         return not entry.in_flight or entry.in_flight[0].base_sequence == batch.base_sequence
 

@@ -16,8 +16,8 @@ from __future__ import annotations
 from kafkasim.protocol.accumulator import NO_MEMORY, RecordAccumulator
 from kafkasim.protocol.calls import CloseClient, Outcome, ProducerReady, SendRecords, SendUnblocked
 from kafkasim.protocol.errors import Error
-from kafkasim.protocol.flavours import ProducerSettings
-from kafkasim.protocol.idempotence import TransactionManager
+from kafkasim.protocol.flavours import NO_LIMIT, Client, ProducerSettings
+from kafkasim.protocol.idempotence import LIBRDKAFKA_WINDOW, TransactionManager
 from kafkasim.protocol.network_client import NetworkClient
 from kafkasim.protocol.node import Output, Random, Trace
 from kafkasim.protocol.sender import Sender
@@ -62,10 +62,12 @@ class Producer:
         self._record_size = record_size
         self._client = NetworkClient(settings, bootstrap, random, trace, settings.max_in_flight)
         self._metadata = self._client.metadata
-        self._transactions = TransactionManager() if settings.enable_idempotence else None
+        window = NO_LIMIT if settings.client is Client.JAVA else LIBRDKAFKA_WINDOW
+        self._transactions = TransactionManager(window) if settings.enable_idempotence else None
         self._accumulator = RecordAccumulator(settings, self._metadata, record_size, self._transactions, random)
         self._sender = Sender(name, settings, self._client, self._accumulator, self._transactions, random, trace)
         self._unassigned = UnassignedQueue(settings.delivery_timeout_ms)
+        self._served_version = -1  # of the metadata that unassigned messages were last held against
         self._pending: PendingSend | None = None
         self._answering = False
 
@@ -255,7 +257,10 @@ class Producer:
         for numbers in self._unassigned.take_expired(now):
             self._accumulator.reserve(-len(numbers), self._record_size)
             outputs.append(Outcome(numbers, Error.DELIVERY_TIMEOUT, None, -1))
-        for call, start, stop in self._unassigned.take_known(dict(self._metadata.partitions)):
+        if self._served_version == self._metadata.version:
+            return
+        self._served_version = self._metadata.version
+        for call, start, stop in self._unassigned.take_known(self._metadata.partitions):
             self._accumulator.reserve(start - stop, self._record_size)
             position = start
             while position < stop:

@@ -21,22 +21,9 @@ from typing import Generic, TypeVar
 
 from kafkasim.protocol.messages import FetchRequest, PartitionProduceResponse
 from kafkasim.protocol.request_channel import Connection
+from kafkasim.protocol.scheduled_tasks import Alarm
 
 OnProduced = Callable[[list[PartitionProduceResponse]], None]
-
-
-class Alarm:
-    """The one deadline of a broker, kept as it goes along: never too late, sometimes too early (what it was for is done already)."""
-
-    __slots__ = ("deadline",)
-
-    def __init__(self) -> None:
-        self.deadline = inf
-
-    def set(self, deadline: float) -> None:
-        """Wake me at `deadline` at the latest."""
-        if deadline < self.deadline:  # noqa: PLR1730 - in most calls it is not, and a min() costs three times as much
-            self.deadline = deadline
 
 
 class DelayedProduce:

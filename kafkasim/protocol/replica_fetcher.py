@@ -30,8 +30,8 @@ from kafkasim.protocol.messages import (
 )
 from kafkasim.protocol.node import Close, Connect, Output, Send, broker_name
 from kafkasim.protocol.partition import Partition
-from kafkasim.protocol.purgatory import Alarm
 from kafkasim.protocol.records import TopicPartition
+from kafkasim.protocol.scheduled_tasks import Alarm
 
 LATEST_TIMESTAMP = -1
 EARLIEST_TIMESTAMP = -2
@@ -233,8 +233,7 @@ class ReplicaFetcherThread:
                 return
             state.partition.truncate_to(offset)
         elif offset > log.log_end_offset:
-            log.truncate_fully_and_start_at(offset)
-            state.partition.high_watermark = offset
+            state.partition.truncate_fully_and_start_at(offset)
         del self._out_of_range[partition]
 
     def _back_off(self, state: PartitionFetchState, now: float) -> None:

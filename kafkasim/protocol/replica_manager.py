@@ -27,11 +27,11 @@ from kafkasim.protocol.messages import (
 from kafkasim.protocol.metadata import NO_LEADER, MetadataImage
 from kafkasim.protocol.node import Output, Trace
 from kafkasim.protocol.partition import Partition
-from kafkasim.protocol.purgatory import Alarm, DelayedProduce, OnProduced
+from kafkasim.protocol.purgatory import DelayedProduce, OnProduced
 from kafkasim.protocol.records import RecordBatch, TopicPartition
 from kafkasim.protocol.replica_fetcher import ReplicaFetcherManager
 from kafkasim.protocol.request_channel import PARKED, Connection, RequestChannel
-from kafkasim.protocol.scheduled_tasks import INITIAL_TASK_DELAY_MS, NEVER, ScheduledTask
+from kafkasim.protocol.scheduled_tasks import INITIAL_TASK_DELAY_MS, NEVER, Alarm, ScheduledTask
 
 # ---------------------------------------------------------------------------------------------------- what the trace is told
 

@@ -1,4 +1,4 @@
-"""What a broker does from time to time: the tasks of its KafkaScheduler.
+"""When a broker is woken, and what it does from time to time: the tasks of its KafkaScheduler.
 
     isr-expiration             every replica.lag.time.max.ms / 2           ReplicaManager.maybeShrinkIsr
     highwatermark-checkpoint   every ..high.watermark.checkpoint.interval  ReplicaManager.checkpointHighWatermarks
@@ -13,12 +13,24 @@ from __future__ import annotations
 
 from math import floor, inf
 
-from kafkasim.protocol.purgatory import Alarm
-
 NEVER = inf
 
 # LogManager's initialTaskDelayMs.
 INITIAL_TASK_DELAY_MS = 30_000.0
+
+
+class Alarm:
+    """The one deadline of a broker, kept as it goes along: never too late, sometimes too early (what it was for is done already)."""
+
+    __slots__ = ("deadline",)
+
+    def __init__(self) -> None:
+        self.deadline = inf
+
+    def set(self, deadline: float) -> None:
+        """Wake me at `deadline` at the latest."""
+        if deadline < self.deadline:  # noqa: PLR1730 - in most calls it is not, and a min() costs three times as much
+            self.deadline = deadline
 
 
 class ScheduledTask:

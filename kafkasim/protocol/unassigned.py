@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import NamedTuple
 
 from kafkasim.protocol.calls import SendRecords
@@ -56,7 +56,7 @@ class UnassignedQueue:
                 self._queue.appendleft(Unassigned(call, end, stop))
         return expired
 
-    def take_known(self, topics: dict[str, object]) -> list[Unassigned]:
+    def take_known(self, topics: Container[str]) -> list[Unassigned]:
         """WHEN metadata has arrived; THEN what is for one of its `topics` leaves, in order, for its partitions."""
         known = [entry for entry in self._queue if entry.call.topic in topics]
         if known:

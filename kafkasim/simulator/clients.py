@@ -83,6 +83,7 @@ class Stores:
 
 def source(producer: Producer, scenario: Scenario, zero: float, streams: Streams, stores: Stores) -> Source:
     """A producing application's lasting part."""
+    settings = scenario.producer_settings(producer.name)
     return Source(
         name=producer.name,
         topic=producer.topic,
@@ -90,7 +91,8 @@ def source(producer: Producer, scenario: Scenario, zero: float, streams: Streams
         keys=draw_keys(producer, streams),
         on_failure=producer.on_failure,
         on_restart=producer.on_restart,
-        retry_backoff_ms=scenario.producer_settings(producer.name).retry_backoff_ms,
+        retries=settings.retries,
+        retry_backoff_ms=settings.retry_backoff_ms,
         spool_retry_ms=producer.spool_retry_ms,
         spool=stores.spool(producer),
     )

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from kafkasim.ledger import Ledger
 from kafkasim.protocol.broker import BeginControlledShutdown, Broker, BrokerDisk, ShutDownComplete
+from kafkasim.protocol.broker_lifecycle import BrokerState
 from kafkasim.protocol.calls import CloseClient
 from kafkasim.protocol.consumer import Consumer
 from kafkasim.protocol.controller import Controller, CreateTopic
@@ -231,11 +232,11 @@ class SimulatedCluster:
 
     def slow_disk(self, node: str, write_ms: float) -> None:
         """Every append of this broker takes `write_ms`. The last word wins where two such faults overlap."""
-        self.driver.hosts[node].write_ms = write_ms
+        self.driver.set_disk_speed(self.driver.hosts[node], write_ms)
 
     def fast_disk(self, node: str) -> None:
         """The disk's own speed: no time at all."""
-        self.driver.hosts[node].write_ms = 0.0
+        self.driver.set_disk_speed(self.driver.hosts[node], 0.0)
 
     # ------------------------------------------------------------------------------------------------ verbs: links
 
@@ -314,10 +315,14 @@ class SimulatedCluster:
 
     def in_sync(self, node: str) -> bool:
         """Whether a broker is up, unfenced, and in the ISR of every partition that it has a replica of."""
-        image = self.controller_state.image
-        broker_id = next(broker_id for broker_id in self.disks if broker_name(broker_id) == node)
-        registration = image.brokers.get(broker_id)
-        if registration is None or registration.fenced or self.driver.hosts[node].status is not Status.RUNNING:
+        process = self._processes[node]
+        broker = process.host.node
+        if not isinstance(broker, Broker) or process.stopping or process.host.status is not Status.RUNNING:
+            return False
+        if broker.state is not BrokerState.RUNNING:  # this process, not the one before it, is registered and unfenced
+            return False
+        image, broker_id = self.controller_state.image, broker.broker_id
+        if image.brokers[broker_id].fenced:
             return False
         held = (partition for partition in image.partitions.values() if broker_id in partition.replicas)
         return all(broker_id in partition.isr and partition.leader >= 0 for partition in held)
@@ -375,7 +380,7 @@ class SimulatedCluster:
         """A client exits when it has nothing on its mind any more, or has waited long enough."""
         host = process.host
         node = host.node
-        quiet = node.unresolved == 0 if isinstance(node, ProducingApplication) else getattr(node, "idle", True)
+        quiet = node.unresolved == 0 if isinstance(node, ProducingApplication) else getattr(node, "closed", True)
         if quiet or self.driver.now >= at_most:
             self._exit(process)
         else:

@@ -6,11 +6,23 @@ A crash splits a range of records at the instant it strikes: what was finished i
 
 from __future__ import annotations
 
+from collections import deque
 from typing import NamedTuple
 
 from kafkasim.ledger import Commit as CommitEntry
 from kafkasim.ledger import Handled, Ledger, Skipped
-from kafkasim.protocol.calls import CommitOffsets, Committed, PartitionsAssigned, PartitionsRevoked, Polled, PolledSlice, PollRecords, PositionReset
+from kafkasim.protocol.calls import (
+    ClientClosed,
+    CommitOffsets,
+    Committed,
+    PartitionsAssigned,
+    PartitionsRevoked,
+    Polled,
+    PolledSlice,
+    PollFailed,
+    PollRecords,
+    PositionReset,
+)
 from kafkasim.protocol.consumer import Consumer
 from kafkasim.protocol.errors import Error
 from kafkasim.protocol.node import Output, Random
@@ -41,13 +53,14 @@ class ConsumingApplication:
 
     def __init__(self, desk: Desk, client: Consumer, ledger: Ledger, progress: Progress, random: Random) -> None:
         self.client = client
+        self.closed = False  # close() has returned
         self.assignment: tuple[TopicPartition, ...] | None = None  # None until the group has told, and while it rebalances
         self._desk = desk
         self._ledger = ledger
         self._progress = progress
         self._loop = consume(desk.commit, desk.worker_commit)
         self._waiting: type[object] = object  # the step whose answer is awaited
-        self._records: tuple[PolledSlice, ...] = ()  # being processed, on the application's own thread
+        self._records: deque[PolledSlice] = deque()  # polled, to be handled on the application's own thread
         self._free_at = 0.0  # when the chunk in hand is finished
         self._began = 0.0
         self._chunk: PolledSlice | None = None
@@ -133,7 +146,7 @@ class ConsumingApplication:
                     if self._workers is not None:
                         self._workers.give(records, now)
                         return []
-                    self._records = records
+                    self._records.extend(records)
                     return self._next_chunk(now)
                 case HandOver(records):
                     assert self._workers is not None, "worker-threads has workers"
@@ -177,6 +190,11 @@ class ConsumingApplication:
                 self.assignment = None
                 if self._workers is not None:
                     self._workers.forget(output.partitions)  # type: ignore[attr-defined]
+            elif kind is PollFailed:
+                # auto.offset.reset=none: poll() throws NoOffsetForPartitionException. This application logs it and polls again.
+                passed += self._answer((), now)
+            elif kind is ClientClosed:
+                self.closed = True
             elif kind is PositionReset:
                 self._ledger.skipped.append(_skip(self._desk.group, output, now - self._progress.zero))  # type: ignore[arg-type]
             else:
@@ -198,31 +216,34 @@ class ConsumingApplication:
     # ------------------------------------------------------------------------------------------------ handling on one thread
 
     def _next_chunk(self, now: float) -> list[Output]:
-        """Take the next slice in hand, cut where the next `when: {processed: …}` will strike."""
-        if not self._records:
-            return self._answer(None, now)
-        head, *rest = self._records
-        count = len(head.numbers)
-        room = self._progress.room("processed", self._desk.group)
-        if room < count:
-            rest.insert(0, _part(head, room, count))
-            head = _part(head, 0, room)
-        self._records = tuple(rest)
-        self._chunk = head
-        self._began = now
-        self._free_at = now + len(head.numbers) * self._desk.processing_ms
-        return self._finish_chunk(now) if self._free_at <= now else []
+        """Take slices in hand, one after another, until one takes time; each cut where the next `when: {processed: …}` will strike."""
+        while self._records:
+            head = self._records.popleft()
+            count = len(head.numbers)
+            room = self._progress.room("processed", self._desk.group)
+            if room < count:
+                self._records.appendleft(_part(head, room, count))
+                head = _part(head, 0, room)
+            self._began = now
+            self._free_at = now + len(head.numbers) * self._desk.processing_ms
+            if self._free_at > now:
+                self._chunk = head
+                return []
+            if self._record(head, now, True):
+                return self._pause_for_fault(head, now)
+        return self._answer(None, now)
 
     def _finish_chunk(self, now: float) -> list[Output]:
         chunk = self._chunk
         assert chunk is not None, "a chunk is in hand until it is finished"
         self._chunk = None
-        if self._record(chunk, now, True):
-            # A fault strikes at this very instant: let it, before the next record is touched.
-            self._chunk = _part(chunk, 0, 0)
-            self._began = self._free_at = now
-            return []
-        return self._next_chunk(now)
+        return self._pause_for_fault(chunk, now) if self._record(chunk, now, True) else self._next_chunk(now)
+
+    def _pause_for_fault(self, last: PolledSlice, now: float) -> list[Output]:
+        """A fault strikes at this very instant: let it, before the next record is touched."""
+        self._chunk = _part(last, 0, 0)
+        self._began = self._free_at = now
+        return []
 
     def _handled(self, record: PolledSlice, now: float, effect: bool) -> None:
         self._record(record, now, effect)

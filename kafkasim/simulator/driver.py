@@ -10,7 +10,7 @@ import heapq
 from collections import deque
 from collections.abc import Callable
 from enum import Enum
-from typing import Protocol
+from typing import Any, Protocol
 
 import simpy
 
@@ -50,6 +50,8 @@ class Host:
         "node",
         "paused_at",
         "pending_wakes",
+        "pipes",
+        "ready",
         "status",
         "write_ms",
     )
@@ -58,7 +60,9 @@ class Host:
         self.name = name
         self.node: Node | None = None
         self.status = Status.DOWN
+        self.ready = False  # it can read a message the moment it arrives: running, nothing queued, its disk at its own speed
         self.incarnation = 0
+        self.pipes: dict[str, Any] = {}  # peer, as this host names it -> the network's pipe that it writes to
         self.inbox: deque[tuple[object, str]] = deque()  # what came while it was paused or its disk was busy
         self.pending_wakes: list[float] = []  # heap of the instants at which a wake-up is already in simpy's heap
         self.paused_at = 0.0
@@ -68,36 +72,49 @@ class Host:
         self.answer: Callable[[Output, float], None] | None = None  # takes outputs that are not for the network
 
 
-class _Wake(simpy.Event):
-    """A wake-up in the heap. A bare event: simpy's Timeout would build three objects more."""
+class Entry(simpy.Event):
+    """What we put into simpy's heap: an event that has already succeeded, with `callbacks` that its class knows.
 
-    __slots__ = ("host", "incarnation")
+    simpy's Timeout would build three more objects for each.
+    """
 
-    def __init__(self, env: simpy.Environment, callbacks: tuple[Callable[[simpy.Event], None], ...], host: Host) -> None:
-        self.env = env
-        self.callbacks = callbacks  # type: ignore[assignment]  # simpy only iterates over them
-        self._ok = True
-        self._value = None
+    _ok = True
+    _value = None
+
+    def __init__(self) -> None:
+        """Nothing to set: simpy reads the three attributes of the class."""
+
+
+class _Wake(Entry):
+    """A wake-up of a host."""
+
+    __slots__ = ("driver", "host", "incarnation")
+
+    def __init__(self, driver: Driver, host: Host) -> None:
+        self.driver = driver
         self.host = host
         self.incarnation = host.incarnation
 
 
-class _Call(simpy.Event):
+class _Call(Entry):
     """A function to be called at an instant."""
 
     __slots__ = ("function",)
 
-    def __init__(self, env: simpy.Environment, function: Callable[[], None]) -> None:
-        self.env = env
-        self.callbacks = [_run]
-        self._ok = True
-        self._value = None
+    def __init__(self, function: Callable[[], None]) -> None:
         self.function = function
 
 
-def _run(event: simpy.Event) -> None:
-    assert isinstance(event, _Call), "only calls are scheduled with _run"
+def _run(event: Any) -> None:
     event.function()
+
+
+def _woken(event: Any) -> None:
+    event.driver.woken(event.host, event.incarnation)
+
+
+_Call.callbacks = (_run,)  # type: ignore[assignment]  # simpy only iterates over them
+_Wake.callbacks = (_woken,)  # type: ignore[assignment]
 
 
 class Driver:
@@ -108,7 +125,7 @@ class Driver:
         self.hosts: dict[str, Host] = {}
         self.network: Wires | None = None
         self.events = 0
-        self._on_wake = (self._woken,)
+        self._stop = False
 
     @property
     def now(self) -> float:
@@ -123,17 +140,29 @@ class Driver:
 
     def call_at(self, instant: float, function: Callable[[], None]) -> None:
         """Call `function` at `instant` (ms), after what was scheduled for that instant before."""
-        self.env.schedule(_Call(self.env, function), delay=max(0.0, instant - self.now))
+        now = self.env.now
+        self.env.schedule(_Call(function), delay=instant - now if instant > now else 0.0)
 
-    def run(self, until: Callable[[], bool], at_most: float) -> bool:
-        """Step until `until()` holds (True) or the clock passes `at_most` ms (False)."""
-        env = self.env
-        while not until():
-            if env.peek() > at_most:
-                return False
-            env.step()
-            self.events += 1
-        return True
+    def run(self, until: Callable[[], bool], at_most: float, every: float) -> bool:
+        """Step until `until()`, asked every `every` ms, holds (True) or the clock passes `at_most` ms (False)."""
+        held = False
+
+        def look() -> None:
+            nonlocal held
+            held = until()
+            if held or self.now >= at_most:
+                self._stop = True
+            else:
+                self.call_at(min(self.now + every, at_most), look)
+
+        self._stop = False
+        look()
+        step, steps = self.env.step, 0
+        while not self._stop:
+            step()
+            steps += 1
+        self.events += steps
+        return held
 
     # ------------------------------------------------------------------------------------------------ life of a process
 
@@ -142,12 +171,14 @@ class Driver:
         assert host.status is Status.DOWN, f"{host.name} is already up"
         host.node = node
         host.status = Status.RUNNING
-        self._after(host, first, self.now)
+        host.ready = not host.write_ms
+        self.after(host, first, self.now)
 
     def kill(self, host: Host) -> None:
         """The process is gone, with all it held in memory. Its sockets are the network's to break."""
         host.node = None
         host.status = Status.DOWN
+        host.ready = False
         host.incarnation += 1
         host.inbox.clear()
         host.pending_wakes.clear()
@@ -157,6 +188,7 @@ class Driver:
         """SIGSTOP: nothing runs, bytes are still taken by the kernel."""
         if host.status is Status.RUNNING:
             host.status = Status.PAUSED
+            host.ready = False
             host.paused_at = self.now
 
     def resume(self, host: Host) -> None:
@@ -183,16 +215,8 @@ class Driver:
         """An event of the driver's own, such as BeginControlledShutdown."""
         self.deliver(host, event, "")
 
-    def _handle(self, host: Host, event: object, source: str) -> None:
-        node = host.node
-        assert node is not None, f"{host.name} runs without a node"
-        now = self.env.now
-        if host.write_ms:
-            self._slowly(host, node, event, source, now)
-        else:
-            self._after(host, node.receive(event, source, now), now)
-
-    def _after(self, host: Host, outputs: list[Output], now: float) -> None:
+    def after(self, host: Host, outputs: list[Output], now: float) -> None:
+        """A node was given input: do what it asks for, and see when it wants to be woken."""
         network = self.network
         assert network is not None, "the network is attached before the first process starts"
         for output in outputs:
@@ -220,19 +244,17 @@ class Driver:
         if pending and pending[0] <= deadline:
             return
         heapq.heappush(pending, deadline)
-        self.env.schedule(_Wake(self.env, self._on_wake, host), delay=deadline - now if deadline > now else 0.0)
+        self.env.schedule(_Wake(self, host), delay=deadline - now if deadline > now else 0.0)
 
-    def _woken(self, event: simpy.Event) -> None:
-        assert isinstance(event, _Wake), "only wake-ups are scheduled with _woken"
-        host = event.host
-        if event.incarnation != host.incarnation:
+    def woken(self, host: Host, incarnation: int) -> None:
+        """A wake-up came up in the heap; the host may have died, or found an earlier deadline, since it was put there."""
+        if incarnation != host.incarnation:
             return
         if host.pending_wakes:
             heapq.heappop(host.pending_wakes)
-        if host.status is not Status.RUNNING:
-            return
-        self._wake_if_due(host)
-        self.arm(host)
+        if host.status is Status.RUNNING:
+            self._wake_if_due(host)
+            self.arm(host)
 
     def _wake_if_due(self, host: Host) -> None:
         node = host.node
@@ -242,9 +264,16 @@ class Driver:
         deadline = node.next_deadline()
         # The heap adds delays to the clock: a sum may miss its deadline by one rounding, which must not cost a second entry.
         if deadline is not None and deadline <= now + 1e-6:
-            self._after(host, node.wake(max(now, deadline)), now)
+            self.after(host, node.wake(max(now, deadline)), now)
 
     # ------------------------------------------------------------------------------------------------ paused, or with a slow disk
+
+    def set_disk_speed(self, host: Host, write_ms: float) -> None:
+        """How long each append takes from now on; 0: no time at all."""
+        host.write_ms = write_ms
+        host.ready = False  # until the next message has seen to it
+        if host.status is Status.RUNNING:
+            self._catch_up(host)
 
     def _catch_up(self, host: Host) -> None:
         """Do what is due, then read the inbox until it is empty or the process is busy again."""
@@ -253,7 +282,17 @@ class Driver:
             event, source = host.inbox.popleft()
             self._handle(host, event, source)
         if host.status is Status.RUNNING:
+            host.ready = not host.inbox and not host.write_ms and host.busy_until <= self.env.now
             self.arm(host)
+
+    def _handle(self, host: Host, event: object, source: str) -> None:
+        node = host.node
+        assert node is not None, f"{host.name} runs without a node"
+        now = self.env.now
+        if host.write_ms:
+            self._slowly(host, node, event, source, now)
+        else:
+            self.after(host, node.receive(event, source, now), now)
 
     def _slowly(self, host: Host, node: Node, event: object, source: str, now: float) -> None:
         """Appends are synchronous in Kafka's handler: nothing else is handled, and nothing answered, until the disk is done."""
@@ -262,14 +301,14 @@ class Driver:
         outputs = node.receive(event, source, now)
         busy = (host.disk_writes() - before) * host.write_ms
         if not busy:
-            self._after(host, outputs, now)
+            self.after(host, outputs, now)
             return
         host.busy_until = now + busy
         incarnation = host.incarnation
 
         def done() -> None:
             if host.incarnation == incarnation:
-                self._after(host, outputs, self.now)
+                self.after(host, outputs, self.now)
                 self._catch_up(host)
 
         self.call_at(host.busy_until, done)

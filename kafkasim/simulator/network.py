@@ -10,11 +10,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-
-import simpy
+from typing import Any
 
 from kafkasim.protocol.node import Connected, Disconnected
-from kafkasim.simulator.driver import Driver, Host, Status
+from kafkasim.simulator.driver import Driver, Entry, Host, Status
 from kafkasim.simulator.randomness import Streams
 
 # Bytes of one connection never overtake each other; a nanosecond keeps two deliveries apart whatever floats do.
@@ -22,7 +21,7 @@ _APART = 1e-6
 
 
 class Link:
-    """One direction between two hosts, shared by all their connections."""
+    """One direction between two hosts, shared by all their connections. One way takes latency ± jitter ms, uniformly."""
 
     __slots__ = ("cuts", "draw", "drop_probability", "dropping", "held", "jitter_ms", "latency_ms", "slowed")
 
@@ -36,12 +35,6 @@ class Link:
         self.cuts = 0  # partitions may overlap: bytes flow when the last has healed
         self.held: deque[tuple[_Pipe, object]] = deque()
         self.drop_probability = 0.0
-
-    def delay(self) -> float:
-        """One way, in ms: uniform within latency ± jitter, never negative."""
-        if not self.jitter_ms:
-            return self.latency_ms
-        return max(0.0, self.latency_ms + self.jitter_ms * (2.0 * self.draw() - 1.0))
 
 
 class _Pipe:
@@ -73,18 +66,30 @@ class _Connection:
         self.downstream: _Pipe
 
 
-class _Delivery(simpy.Event):
+class _Delivery(Entry):
     """A message, or a sign of TCP's own, arriving."""
 
-    __slots__ = ("message", "pipe")
+    __slots__ = ("message", "network", "pipe")
 
-    def __init__(self, env: simpy.Environment, callbacks: tuple[Callable[[simpy.Event], None], ...], pipe: _Pipe, message: object) -> None:
-        self.env = env
-        self.callbacks = callbacks  # type: ignore[assignment]  # simpy only iterates over them
-        self._ok = True
-        self._value = None
+    def __init__(self, network: Network, pipe: _Pipe, message: object) -> None:
+        self.network = network
         self.pipe = pipe
         self.message = message
+
+
+def _arrived(event: Any) -> None:
+    """The hot path of a run: a message for a process that can read it at once."""
+    pipe, message, network = event.pipe, event.message, event.network
+    host = pipe.receiver
+    if host.ready and host.incarnation == pipe.receiver_incarnation and not pipe.shut and type(message) is not _Sign:
+        driver = network.driver
+        now = driver.env.now
+        driver.after(host, host.node.receive(message, pipe.source, now), now)
+    else:
+        network.arrived(pipe, message)
+
+
+_Delivery.callbacks = (_arrived,)  # type: ignore[assignment]  # simpy only iterates over them
 
 
 class _Sign:
@@ -103,14 +108,12 @@ class Network:
     """All links and connections of one run. Implements the driver's `Wires` and the network verbs of faults.py."""
 
     def __init__(self, driver: Driver, streams: Streams, between: Callable[[str, str], tuple[float, float]]) -> None:
-        self._driver = driver
+        self.driver = driver
         self._streams = streams
         self._between = between  # (source, target) -> latency and jitter in ms, one way
         self._links: dict[tuple[str, str], Link] = {}
-        # (host, peer as the host names it) -> the pipe that the host writes to
-        self._pipes: dict[tuple[str, str], _Pipe] = {}
-        self._powered_off: dict[str, None] = {}
-        self._on_delivery = (self._arrived,)
+        # Hosts without power, each with the connections that somebody went on writing to: TCP retransmits until it hears something.
+        self._powered_off: dict[str, list[_Pipe]] = {}
         driver.network = self
 
     def link(self, source: str, target: str) -> Link:
@@ -126,17 +129,17 @@ class Network:
     def connect(self, host: Host, peer: str) -> None:
         """SYN: the other kernel accepts for a running or paused process, refuses for a dead one, says nothing without power."""
         name, _, channel = peer.partition("#")
-        server = self._driver.hosts[name]
+        server = self.driver.hosts[name]
         server_peer = f"{host.name}#{channel}" if channel else host.name
         connection = _Connection(host, server, peer, server_peer)
         connection.upstream = _Pipe(connection, self.link(host.name, name), server, server_peer)
         connection.downstream = _Pipe(connection, self.link(name, host.name), host, peer)
-        self._pipes[host.name, peer] = connection.upstream
+        host.pipes[peer] = connection.upstream
         self._transmit(connection.upstream, _SYN)
 
     def send(self, host: Host, peer: str, message: object) -> None:
         """Write to a connection; where there is none any more, the bytes go nowhere."""
-        pipe = self._pipes.get((host.name, peer))
+        pipe = host.pipes.get(peer)
         if pipe is None:
             return
         link = pipe.link
@@ -147,7 +150,7 @@ class Network:
 
     def close(self, host: Host, peer: str) -> None:
         """close(): what was written still goes, what would come is not read any more, and the other side learns of it."""
-        pipe = self._pipes.pop((host.name, peer), None)
+        pipe = host.pipes.pop(peer, None)
         if pipe is not None:
             connection = pipe.connection
             (connection.downstream if pipe is connection.upstream else connection.upstream).shut = True
@@ -158,15 +161,20 @@ class Network:
     def process_died(self, host: Host, power: bool = False) -> None:
         """The kernel resets every socket of a dead process; with the power gone there is nobody to do so."""
         if power:
-            self._powered_off[host.name] = None
-        for key in [key for key in self._pipes if key[0] == host.name]:
-            pipe = self._pipes.pop(key)
+            self._powered_off[host.name] = []
+        pipes = list(host.pipes.values())
+        host.pipes.clear()
+        for pipe in pipes:
             if not power:
                 self._transmit(pipe, _RESET)
 
     def powered_on(self, host: Host) -> None:
-        """The machine answers again (with a reset, to whoever still believes in an old connection)."""
-        self._powered_off.pop(host.name, None)
+        """The machine answers again: with a reset, to whoever went on writing to an old connection.
+
+        Simplified: the retransmission that draws the reset comes at once, not after TCP's backed-off timeout.
+        """
+        for pipe in self._powered_off.pop(host.name, []):
+            self._answer_with_reset(pipe)
 
     def cut(self, source: str, target: str) -> None:
         """Bytes from `source` to `target` are held back from now on."""
@@ -197,9 +205,8 @@ class Network:
 
     def reset(self, one: str, other: str) -> None:
         """Break every connection between two hosts; both ends are told."""
-        for key in [key for key in self._pipes if key[0] == one]:
-            pipe = self._pipes.get(key)
-            if pipe is not None and pipe.receiver.name == other:
+        for pipe in list(self.driver.hosts[one].pipes.values()):
+            if pipe.receiver.name == other:
                 self._break(pipe.connection)
 
     def drop_responses(self, server: str, client: str, probability: float) -> None:
@@ -227,26 +234,26 @@ class Network:
         if link.cuts:
             link.held.append((pipe, message))
             return
-        env = self._driver.env
+        env = self.driver.env
         now = env.now
-        at = now + link.delay()
+        at = now + link.latency_ms
+        if link.jitter_ms:
+            at += link.jitter_ms * (2.0 * link.draw() - 1.0)
         if at <= pipe.last:
             at = pipe.last + _APART
         pipe.last = at
-        env.schedule(_Delivery(env, self._on_delivery, pipe, message), delay=at - now)
+        env.schedule(_Delivery(self, pipe, message), delay=at - now if at > now else 0.0)
 
-    def _arrived(self, event: simpy.Event) -> None:
-        assert isinstance(event, _Delivery), "only deliveries are scheduled with _arrived"
-        pipe, message = event.pipe, event.message
-        host = pipe.receiver
+    def arrived(self, pipe: _Pipe, message: object) -> None:
+        """A message whose receiver cannot simply read it, or a sign."""
         if type(message) is _Sign:
             self._signed(pipe, message)
         elif pipe.shut:
             return
-        elif host.incarnation != pipe.receiver_incarnation:
+        elif pipe.receiver.incarnation != pipe.receiver_incarnation:
             self._answer_with_reset(pipe)
         else:
-            self._driver.deliver(host, message, pipe.source)
+            self.driver.deliver(pipe.receiver, message, pipe.source)
 
     def _signed(self, pipe: _Pipe, sign: _Sign) -> None:
         connection, host = pipe.connection, pipe.receiver
@@ -254,14 +261,14 @@ class Network:
             return
         if sign is _SYN:
             pipe.receiver_incarnation = host.incarnation
-            if host.status is Status.DOWN:
+            if host.status is Status.DOWN or not getattr(host.node, "accepts_connections", True):
                 self._transmit(connection.downstream, _RESET)
             else:
-                self._pipes[host.name, pipe.source] = connection.downstream
+                host.pipes[pipe.source] = connection.downstream
                 self._transmit(connection.downstream, _ACCEPTED)
         elif host.incarnation == pipe.receiver_incarnation and not pipe.shut:
             if sign is _ACCEPTED:
-                self._driver.deliver(host, Connected(pipe.source), pipe.source)
+                self.driver.deliver(host, Connected(pipe.source), pipe.source)
             else:
                 self._ended(pipe)
 
@@ -270,13 +277,16 @@ class Network:
         connection, host = pipe.connection, pipe.receiver
         pipe.shut = True
         mine = connection.upstream if pipe is connection.downstream else connection.downstream
-        if self._pipes.get((host.name, pipe.source)) is mine:  # it may have connected anew meanwhile
-            del self._pipes[host.name, pipe.source]
-            self._driver.deliver(host, Disconnected(pipe.source), pipe.source)
+        if host.pipes.get(pipe.source) is mine:  # it may have connected anew meanwhile
+            del host.pipes[pipe.source]
+            self.driver.deliver(host, Disconnected(pipe.source), pipe.source)
 
     def _answer_with_reset(self, pipe: _Pipe) -> None:
-        """Bytes for a process that is gone: the kernel resets, unless the power is off."""
-        if pipe.receiver.name not in self._powered_off:
+        """Bytes for a process that is gone: the kernel resets, as soon as there is power."""
+        waiting = self._powered_off.get(pipe.receiver.name)
+        if waiting is not None:
+            waiting.append(pipe)
+        else:
             connection = pipe.connection
             self._transmit(connection.downstream if pipe is connection.upstream else connection.upstream, _RESET)
 
@@ -284,4 +294,4 @@ class Network:
         for pipe in (connection.upstream, connection.downstream):
             host = pipe.receiver
             if not pipe.shut and host.incarnation == pipe.receiver_incarnation:
-                self._driver.call_at(self._driver.now, lambda pipe=pipe: None if pipe.shut else self._ended(pipe))  # type: ignore[misc]
+                self.driver.call_at(self.driver.now, lambda pipe=pipe: None if pipe.shut else self._ended(pipe))  # type: ignore[misc]

@@ -34,6 +34,7 @@ class Source:
     keys: array[int] | None
     on_failure: str
     on_restart: str
+    retries: int
     retry_backoff_ms: float
     spool_retry_ms: float
     spool: Spool | None
@@ -45,7 +46,7 @@ class Source:
         if self.on_restart == "continue":
             return self.handed_over
         first_open = self.called_back.find(0)
-        return self.handed_over if first_open < 0 else min(first_open, self.handed_over)
+        return min(len(self.called_back) if first_open < 0 else first_open, self.handed_over)
 
 
 class ProducingApplication:
@@ -189,13 +190,17 @@ class ProducingApplication:
     def _after(self, outputs: list[Output], now: float) -> list[Output]:
         """Take the client's answers out of its outputs."""
         passed: list[Output] = []
+        unblocked = False
         for output in outputs:
-            if type(output) is Outcome:
-                self._called_back(output, now)
-            elif type(output) is SendUnblocked:
-                passed += self._after(self._hand_over(now), now)
+            kind = type(output)
+            if kind is Outcome:
+                self._called_back(output, now)  # type: ignore[arg-type]
+            elif kind is SendUnblocked:
+                unblocked = True
             else:
                 passed.append(output)
+        if unblocked:  # what waited for the thread goes out behind what the client has just written
+            return passed + self._after(self._hand_over(now), now)
         self._schedule()  # a batch that went, or came, changes which record matters next
         return passed
 
@@ -207,7 +212,9 @@ class ProducingApplication:
         partition = "" if outcome.partition is None else str(outcome.partition)
         name = error.kafka_name if failed else ""
         at = now - self._progress.zero
-        self._ledger.callbacks.append(Callback(source.name, numbers, at, name, partition, outcome.base_offset, failed and error.definite))
+        # The last of several attempts may be refused for certain where an earlier one, unanswered, was not.
+        definite = failed and error.definite and (outcome.partition is None or source.retries == 0)
+        self._ledger.callbacks.append(Callback(source.name, numbers, at, name, partition, outcome.base_offset, definite))
         _note(source.called_back, numbers)
         if not failed:
             self._progress.add("acked", source.name, len(numbers), now)

@@ -5,6 +5,8 @@ Without the heal and the drain every run would report false loss: a record that 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from kafkasim.backend import Tick
 from kafkasim.ledger import Ledger, LogEntry
 from kafkasim.protocol.records import TopicPartition
@@ -36,7 +38,9 @@ class Simulator:
 
     def run(self, scenario: Scenario, seed: int, trace: Trace | None = None, tick: Tick | None = None) -> Ledger:
         """Run once, deterministically by (scenario, seed). Times in the ledger are ms since the workload began."""
-        ledger = Ledger(backend=self.name, seed=seed, groups=tuple(group.group for group in scenario.consumers))
+        groups = tuple(group.group for group in scenario.consumers)
+        topics = tuple(group.topics for group in scenario.consumers)
+        ledger = Ledger(backend=self.name, seed=seed, groups=groups, group_topics=topics)
         cluster = SimulatedCluster(scenario, seed, ledger, trace)
         try:
             _Run(cluster, tick).all_phases()
@@ -55,7 +59,6 @@ class _Run:
         self._driver = cluster.driver
         self._tick = tick
         self._total = sum(producer.records for producer in cluster.scenario.producers)
-        self._next_look = 0.0
         self.events_at_zero = 0
 
     def all_phases(self) -> None:
@@ -76,22 +79,16 @@ class _Run:
         ledger.ended = self._driver.now - zero
         close_ledger(ledger, list(cluster.sources.values()), zero)
 
-    def _until(self, over: object, at_most: float, phase: str) -> bool:
+    def _until(self, over: Callable[[], bool], at_most: float, phase: str) -> bool:
         """Step until `over()`, asked every _LOOK_MS of simulated time, or until `at_most`."""
-        assert callable(over), "a phase ends by a condition"
-        self._next_look = self._driver.now
-        driver = self._driver
 
         def look() -> bool:
-            if driver.now < self._next_look:
-                return False
-            self._next_look = driver.now + _LOOK_MS
             if self._tick is not None:
                 sent = sum(source.handed_over for source in self._cluster.sources.values())
                 self._tick(sent / self._total if self._total else 1.0, phase)
-            return bool(over())
+            return over()
 
-        return driver.run(look, at_most)
+        return self._driver.run(look, at_most, _LOOK_MS)
 
     # ------------------------------------------------------------------------------------------------ warm-up
 
@@ -109,7 +106,7 @@ class _Run:
         self._need(self._groups_stable, "the groups did not become stable")
         pause = cluster.streams.uniform("warm-up")() * self._longest_period()
         zero = driver.now + _SETTLE_MS + pause
-        driver.run(lambda: False, driver.now + pause)
+        driver.run(lambda: False, driver.now + pause, pause)
         cluster.progress.zero = zero
         cluster.add_producers(zero)
         cluster.add_consumers(zero)
@@ -119,13 +116,16 @@ class _Run:
         config = self._cluster.scenario.broker_config()
         return max(config.replica_lag_time_max_ms / 2, config.broker_heartbeat_interval_ms)
 
-    def _need(self, ready: object, complaint: str) -> None:
+    def _need(self, ready: Callable[[], bool], complaint: str) -> None:
         came = self._until(ready, self._driver.now + _WARM_UP_MS, "warm-up")
         assert came, f"{complaint} within {_WARM_UP_MS / 1000:g} s of simulated time"
 
     def _groups_stable(self) -> bool:
-        """Every member has its partitions, and in each of them a position."""
-        for application in self._running(ConsumingApplication):
+        """Every member that begins with the workload has its partitions, and in each of them a position."""
+        applications = self._running(ConsumingApplication)
+        if len(applications) < sum(group.members for group in self._cluster.scenario.consumers if not group.start_ms):
+            return False
+        for application in applications:
             if application.assignment is None or len(application.client.positions()) < len(application.assignment):
                 return False
         return True

@@ -6,7 +6,7 @@ import json
 import pytest
 from rich.console import Console
 
-from kafkasim.ledger import Callback, Commit, FaultApplied, Handled, Ledger, LogEntry, Resent, Sent
+from kafkasim.ledger import Callback, Commit, FaultApplied, Handled, Ledger, LogEntry, Resent, Sent, Skipped
 from kafkasim.postmortem import print_comparison, print_report, print_summary
 from kafkasim.report import Report, make_report, summarise
 from kafkasim.scenario import Scenario, ScenarioError
@@ -25,8 +25,8 @@ CRASH = FaultApplied("0", "crash", ("broker-1",), 10.0, 20.0)
 POWER = FaultApplied("1", "power-loss", ("broker-1", "broker-2"), 10.0, 20.0)
 
 
-def scenario(**changes):
-    return Scenario.loads(YAML).with_({path.replace("__", "."): value for path, value in changes.items()})
+def scenario():
+    return Scenario.loads(YAML)
 
 
 def set_(*pairs):
@@ -56,6 +56,14 @@ def test_a_calm_run_keeps_every_promise():
     assert not report.violated
     assert {item.verdict for item in report.verdicts} == {"held"}
     assert report.headline == "Of 10 records, none was lost in silence, none was reported lost, and none came twice."
+
+
+def test_the_headline_names_what_never_reached_a_group_and_what_never_had_its_effect():
+    report = make_report(scenario(), ledger(handled=range(8)))
+    assert report.headline == "Of 10 records, 2 were in the log but never handled by billing, none was reported lost, and none came twice."
+    marked = ledger()
+    marked.handled = [marked.handled[0]._replace(numbers=range(9)), marked.handled[0]._replace(numbers=(9,), effect=False)]
+    assert "1 never had an effect in billing" in make_report(scenario(), marked).headline
 
 
 def test_acks_all_promises_that_one_crash_loses_nothing():
@@ -133,6 +141,15 @@ def test_at_least_once_is_a_matter_of_when_the_offset_is_committed(commit, clien
     config = set_(("consumers.billing.commit", commit), ("consumers.billing.client", client))
     report = make_report(config, ledger(handled=range(8)))
     assert (verdict(report, "at-least-once"), report.groups["billing"].lost) == (expected, 2)
+
+
+@pytest.mark.parametrize(("reset", "expected"), [("latest", "not promised"), ("earliest", "violated")])
+def test_what_a_reset_passes_over_is_no_matter_of_commits(reset, expected):
+    skipping = ledger(handled=range(8))
+    skipping.skipped = [Skipped("billing", "orders-0", 8, 10, 3.0)]
+    report = make_report(set_(("consumers.billing.config.auto.offset.reset", reset)), skipping)
+    assert (verdict(report, "nothing-skipped"), verdict(report, "at-least-once")) == (expected, "held")
+    assert report.groups["billing"].lost == 2
 
 
 def test_what_an_unfinished_drain_did_not_reach_is_unknown_and_what_a_commit_passed_is_not():
@@ -219,7 +236,7 @@ def printed(show, *what):
 def test_the_post_mortem_fits_80_columns_and_ends_with_the_command_that_repeats_it():
     text = printed(print_report, make_report(set_(("producers.shop.config.acks", 1)), ledger(CRASH, lost=3)))
     assert max(map(len, text.splitlines())) <= 80
-    assert "acks=1 promises nothing when a leader fails: 3 acked records" in text
+    assert "acks=1 promises nothing when a leader fails: 3 acked records lost" in " ".join(text.split())
     assert "0.01 s  0.02 s  crash  broker-1" in text
     assert text.endswith("Again: kafkasim run lesson --seed 1\n")
 

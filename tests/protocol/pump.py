@@ -99,6 +99,14 @@ class Pump:
             self.pump()
         self.now = end
 
+    def disconnect(self, client: str, peer: str) -> None:
+        """A connection is reset: both ends lose it."""
+        wire = self._by_client[client, peer]
+        self._break(wire)
+        self._queue.append((client, wire.server, Disconnected(wire.source), None))
+        self._queue.append((wire.server, client, Disconnected(peer), None))
+        self.pump()
+
     def crash(self, name: str) -> None:
         del self.nodes[name]
         for wire in [wire for wire in self._by_client.values() if name in (wire.client, wire.server)]:
@@ -162,7 +170,6 @@ class Pump:
 
     def _connect(self, client: str, peer: str) -> None:
         wire = self._by_client[client, peer] = Wire(client, peer)
-        self._by_server[wire.server, wire.source] = wire
         self._queue.append((client, wire.server, Connect(peer), wire))
 
     def _accept(self, wire: Wire) -> None:
@@ -170,7 +177,8 @@ class Pump:
         if server is None or not getattr(server, "accepts_connections", True):
             self._break(wire)
             self._queue.append((wire.server, wire.client, Disconnected(wire.peer), None))
-        else:
+        elif wire.open:
+            self._by_server[wire.server, wire.source] = wire
             self._queue.append((wire.server, wire.client, Connected(wire.peer), wire))
 
     def _close(self, name: str, peer: str) -> None:
@@ -185,8 +193,9 @@ class Pump:
 
     def _break(self, wire: Wire) -> None:
         wire.open = False
-        self._by_client.pop((wire.client, wire.peer), None)
-        self._by_server.pop((wire.server, wire.source), None)
+        for ends, end in ((self._by_client, (wire.client, wire.peer)), (self._by_server, (wire.server, wire.source))):
+            if ends.get(end) is wire:
+                del ends[end]
 
 
 class Cluster(Pump):
@@ -197,11 +206,14 @@ class Cluster(Pump):
         self.config = config or BrokerConfig()
         self.traced: list[object] = []
         self.state = ControllerState()
-        self.disks = {broker_id: BrokerDisk() for broker_id in range(1, brokers + 1)}
-        self.incarnations = dict.fromkeys(self.disks, 0)
-        self.start("controller-100", Controller(100, self.config, self.state, self.traced.append))
-        for broker_id in self.disks:
+        self.disks: dict[int, BrokerDisk] = defaultdict(BrokerDisk)
+        self.incarnations: dict[int, int] = defaultdict(int)
+        self.start_controller()
+        for broker_id in range(1, brokers + 1):
             self.start_broker(broker_id)
+
+    def start_controller(self) -> None:
+        self.start("controller-100", Controller(100, self.config, self.state, self.traced.append))
 
     def start_broker(self, broker_id: int) -> None:
         self.incarnations[broker_id] += 1

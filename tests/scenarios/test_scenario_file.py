@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import random
 from pathlib import Path
 
 import pytest
@@ -302,6 +303,28 @@ def test_a_file_that_is_no_text_is_one_sentence(tmp_path: Path) -> None:
         Scenario.load(tmp_path / "latin.yaml")
 
 
+@pytest.mark.parametrize(
+    "text", ["a: !!int x", "a: !!float x", "a: !!bool x", "a: !!binary x", "? [a]\n: b", "<<: {a: 1}", "[" * 5000, "\0"]
+)
+def test_no_oddity_of_yaml_gives_a_traceback(text: str) -> None:
+    assert problems(text)
+
+
+def test_a_file_with_slips_of_the_pen_is_a_scenario_or_a_list_of_sentences() -> None:
+    elsewhere = []
+    for seed in range(150):
+        dice = random.Random(seed)
+        letters = list(FULL)
+        for _ in range(dice.randint(1, 4)):
+            place = dice.randrange(len(letters))
+            letters[place : place + dice.randint(0, 12)] = dice.choice("{}[]:,-#&*!|>'\"%@\n\t 0x~")
+        try:
+            Scenario.loads("".join(letters), "slip.yaml")
+        except ScenarioError as error:
+            elsewhere += [str(problem) for problem in error.problems if not problem.where.startswith("slip.yaml")]
+    assert elsewhere == []
+
+
 # ---------------------------------------------------------------------------------------------------- commit
 
 
@@ -485,7 +508,7 @@ def test_scenarios_that_behave_alike_have_one_id_and_others_have_not() -> None:
     scenario = Scenario.loads(SMALL)
     same = scenario.with_({"seed": 9, "title": "x", "producers.shop.config.acks": "all", "producers.shop.rate": 500.0, "expect.acked": 3})
     assert same.scenario_id == scenario.scenario_id
-    others = [
+    others: list[dict[str, object]] = [
         {"producers.shop.config.acks": 1},
         {"producers.shop.rate": 501},
         {"cluster.config.replica.lag.time.max.ms": 9000},

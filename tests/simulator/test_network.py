@@ -50,8 +50,7 @@ class World:
 
     def run(self, ms: float) -> None:
         end = self.driver.now + ms
-        self.driver.call_at(end, lambda: None)
-        self.driver.run(lambda: self.driver.now >= end, end)
+        self.driver.run(lambda: False, end, ms)
 
     def connected(self) -> World:
         self.tell("a", Connect("b"))
@@ -190,8 +189,8 @@ def test_a_slow_disk_delays_the_answer_and_everything_behind_it() -> None:
         writes[0] += 1
         return writes[0]
 
-    host.write_ms = 50.0
     host.disk_writes = count
+    world.driver.set_disk_speed(host, 50.0)
     world.tell("a", Send("b", "ping"), Send("b", "ping"))
     asked = world.driver.now
     world.run(200)
