@@ -1,1 +1,25 @@
-"""kafkasim: with my Kafka settings and these failures, what do I lose, what do I get twice, and why?"""
+"""kafkasim: with my Kafka settings and these failures, what do I lose, what do I get twice, and why?
+
+    from kafkasim import Scenario, run
+
+Both are fetched when first asked for (PEP 562), so that `kafkasim --help` need not wait for numpy and pydantic.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from kafkasim.runner import run
+    from kafkasim.scenario import Scenario
+
+__all__ = ["Scenario", "run"]
+
+
+def __getattr__(name: str) -> Any:
+    """Whoever asks for `Scenario` or `run` gets it from the module where it stands."""
+    homes = {"Scenario": "kafkasim.scenario", "run": "kafkasim.runner"}
+    if name not in homes:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(homes[name]), name)

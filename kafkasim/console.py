@@ -64,28 +64,35 @@ class Outputs:
 
 
 def _try_to_write(path: Path) -> None:
-    folder = path.parent
+    """Whether a file can be made beside `path`, found out by making one: permission bits do not tell all."""
     if path.is_dir():
         raise OutputError(f"{path} is a folder; give a file's name")
-    if not folder.is_dir():
-        raise OutputError(f"{path} cannot be written: there is no folder {folder}")
-    if not os.access(folder, os.W_OK) or (path.exists() and not os.access(path, os.W_OK)):
+    if not path.parent.is_dir():
+        raise OutputError(f"{path} cannot be written: there is no folder {path.parent}")
+    if path.exists() and not os.access(path, os.W_OK):
         raise OutputError(f"{path} cannot be written: permission denied")
+    try:
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {error.strerror}") from error
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     """Write beside `path`, then put in its place: whoever looks sees the old file or the new one, never half of one."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
-    os.close(handle)
-    beside = Path(name)
+    beside: Path | None = None
     try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
+        os.close(handle)
+        beside = Path(name)
         write(beside)
         beside.chmod(0o644)
         beside.replace(path)
     except OSError as error:
         raise OutputError(f"{path} cannot be written: {error.strerror}") from error
     finally:
-        beside.unlink(missing_ok=True)
+        if beside is not None:
+            beside.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -201,17 +208,17 @@ def print_effective(scenario: Scenario) -> None:
 
 def explain_failure(error: Exception) -> int:
     """Print one sentence for a failure that the user can mend, and give the exit code; re-raise what is our own fault."""
-    import click
-
     from kafkasim.scenario_file import ScenarioError
+    from kafkasim.stores import StoreError
 
-    if isinstance(error, click.exceptions.Abort):
+    kinds = {kind.__name__ for kind in type(error).__mro__}  # typer brings a click of its own, or uses the one installed
+    if "Abort" in kinds:
         print("kafkasim: interrupted", file=sys.stderr)
         return 130
-    if isinstance(error, click.ClickException):
-        print(f"kafkasim: {error.format_message()}", file=sys.stderr)
+    if "ClickException" in kinds:
+        print(f"kafkasim: {error.format_message()}", file=sys.stderr)  # type: ignore[attr-defined]
         return 2
-    if isinstance(error, ScenarioError | OutputError):
+    if isinstance(error, ScenarioError | OutputError | StoreError):
         for line in str(error).splitlines():
             print(f"kafkasim: {line}", file=sys.stderr)
         return 2

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -181,8 +182,8 @@ def headline(counts: Mapping[str, int], groups: Mapping[str, GroupCounts], findi
 
 def repeat_command(scenario: Scenario, seed: int) -> str:
     """The one command that repeats a run."""
-    changes = "".join(f" --set {change}" for change in getattr(scenario, "changes", ()))
-    return f"kafkasim run {scenario.name} --seed {seed}{changes}"
+    changes = "".join(f" {change}" for change in scenario.changes)
+    return f"kafkasim run {shlex.quote(scenario.called)} --seed {seed}{changes}"
 
 
 def _were(count: int) -> str:

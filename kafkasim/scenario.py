@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -52,6 +53,8 @@ class Scenario(Part):
     _places: tuple[Place, ...] = PrivateAttr(())
     _origins: Origins = PrivateAttr(default_factory=dict)
     _remarks: tuple[str, ...] = PrivateAttr(())
+    _called: str = PrivateAttr("")
+    _changes: tuple[str, ...] = PrivateAttr(())
 
     @field_validator("kafka", mode="before")
     @classmethod
@@ -73,7 +76,9 @@ class Scenario(Part):
     def load(cls, path_or_name: str | Path) -> Scenario:
         """Read a file, or a shipped scenario by its name. Raises ScenarioError with everything that is wrong."""
         text, source = find_scenario(path_or_name)
-        return cls.loads(text, source)
+        scenario = cls.loads(text, source)
+        scenario._called = str(path_or_name)
+        return scenario
 
     @classmethod
     def loads(cls, text: str, source: str = "<text>") -> Scenario:
@@ -115,7 +120,9 @@ class Scenario(Part):
                 problems += error.problems
         if problems:
             raise ScenarioError(problems)
-        return self._changed(located, dict.fromkeys((location for location, _ in located), origin), ())
+        changed = self._changed(located, dict.fromkeys((location for location, _ in located), origin), ())
+        changed._changes = (*self._changes, *(f"--set {shlex.quote(f'{path}={as_text(value)}')}" for path, value in changes.items()))
+        return changed
 
     def overlay(self, kind: str, properties: Mapping[str, Any], origin: str) -> Scenario:
         """Lay a .properties file over all configurations of a kind: producer, consumer, broker or topic.
@@ -136,14 +143,28 @@ class Scenario(Part):
         remarks = [f"{origins[key]}: {key} belongs to a place, not to behaviour; left out." for key in properties if key not in taken]
         remarks += [] if places else [f"{origin}: there is no {kind} in this scenario to configure."]
         located = [((*place, key), properties[key]) for place in places for key in taken]
-        return self._changed(located, {location: origins[str(location[-1])] for location, _ in located}, tuple(remarks))
+        changed = self._changed(located, {location: origins[str(location[-1])] for location, _ in located}, tuple(remarks))
+        changed._changes = (*self._changes, f"--{kind}-config {shlex.quote(origin)}")
+        return changed
 
     def _changed(self, located: list[tuple[Location, Any]], said: Mapping[Location, str], remarks: tuple[str, ...]) -> Scenario:
         data, origins = self.data(), dict(self._origins)
         for location, value in located:
             put(data, location, value)
             put_origin(origins, location, said[location])
-        return Scenario.of(data, origins, self._remarks + remarks)
+        changed = Scenario.of(data, origins, self._remarks + remarks)
+        changed._called = self._called
+        return changed
+
+    @property
+    def called(self) -> str:
+        """The name or path it was loaded by, for the command that repeats a run; its own name where it came from elsewhere."""
+        return self._called or self.name
+
+    @property
+    def changes(self) -> tuple[str, ...]:
+        """What was laid over it since it was loaded, as options of the command line, in order."""
+        return self._changes
 
     # ------------------------------------------------------------------------------------------------ as text
 
@@ -282,6 +303,11 @@ class Scenario(Part):
     def nodes(self) -> tuple[str, ...]:
         """Everybody."""
         return self.broker_nodes + self.controller_nodes + self.producer_nodes + self.consumer_nodes
+
+
+def as_text(value: object) -> str:
+    """A value as `--set PATH=VALUE` reads it back."""
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _model_at(location: Location, data: object) -> type[BaseModel] | None:

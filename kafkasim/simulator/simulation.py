@@ -43,7 +43,7 @@ class Simulator:
         ledger = Ledger(backend=self.name, seed=seed, groups=groups, group_topics=topics)
         cluster = SimulatedCluster(scenario, seed, ledger, trace)
         try:
-            _Run(cluster, tick).all_phases()
+            Run(cluster, tick).all_phases()
         finally:
             cluster.stores.close()
         if trace is not None:
@@ -51,7 +51,7 @@ class Simulator:
         return ledger
 
 
-class _Run:
+class Run:
     """The phases of one run."""
 
     def __init__(self, cluster: SimulatedCluster, tick: Tick | None) -> None:
@@ -59,7 +59,7 @@ class _Run:
         self._driver = cluster.driver
         self._tick = tick
         self._total = sum(producer.records for producer in cluster.scenario.producers)
-        self.events_at_zero = 0
+        self.events_of_workload = 0  # heap entries taken from the first record on, the drain included
 
     def all_phases(self) -> None:
         """Warm-up, workload, heal, drain, judge's evidence."""
@@ -67,7 +67,7 @@ class _Run:
         injector = Injector(cluster)
         self._warm_up()
         zero = cluster.progress.zero
-        self.events_at_zero = self._driver.events
+        before = self._driver.events
         injector.arm(zero)
         self._until(lambda: self._workload_over(injector), float("inf"), "workload")
         injector.heal()
@@ -75,6 +75,7 @@ class _Run:
         ledger.drained = self._until(self._drained, limit, "drain")
         if not ledger.drained:
             ledger.notes.append(f"the drain was still moving after {cluster.scenario.drain_ms / 1000:g} s: {self._still_moving()}")
+        self.events_of_workload = self._driver.events - before
         self._read_final_log()
         ledger.ended = self._driver.now - zero
         close_ledger(ledger, list(cluster.sources.values()), zero)

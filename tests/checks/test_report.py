@@ -238,7 +238,7 @@ def test_the_post_mortem_fits_80_columns_and_ends_with_the_command_that_repeats_
     assert max(map(len, text.splitlines())) <= 80
     assert "acks=1 promises nothing when a leader fails: 3 acked records lost" in " ".join(text.split())
     assert "0.01 s  0.02 s  crash  broker-1" in text
-    assert text.endswith("Again: kafkasim run lesson --seed 1\n")
+    assert text.endswith("Again: kafkasim run lesson --seed 1 --set producers.shop.config.acks=1\n")
 
 
 def test_a_comparison_marks_what_differs():

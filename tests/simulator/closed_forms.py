@@ -1,0 +1,209 @@
+"""What the tests of the closed forms share: small scenarios, what is measured in a run, and the formulas themselves.
+
+A formula stands here once, with its derivation; test_closed_forms.py holds the simulator against it. Nothing here is fitted: every
+number comes from the scenario or from the formula. Times in ms, unless a name says otherwise.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
+from statistics import NormalDist
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy import stats
+
+from kafkasim.ledger import Ledger
+from kafkasim.protocol.producer_batch import RecordSizes
+from kafkasim.protocol.records import RECORD_BATCH_OVERHEAD
+from kafkasim.report import Report
+from kafkasim.runner import run
+from kafkasim.scenario import Scenario
+from kafkasim.trace import Trace, TraceEntry
+
+# A test is wrong about a correct simulator once in a thousand choices of seeds; the seeds are fixed, so a green test stays green.
+SIGNIFICANCE = 0.001
+# Two-sided, of the normal distribution: the 99.9 % interval of a mean is this many standard errors to either side.
+Z_999 = NormalDist().inv_cdf(1 - SIGNIFICANCE / 2)
+
+QUICK_SESSION = {"broker.session.timeout.ms": 1000, "broker.heartbeat.interval.ms": 200}
+
+
+# ---------------------------------------------------------------------------------------------------- scenarios and runs
+
+
+class Observed(NamedTuple):
+    """One run: its report, what the clients saw, and what only the simulator sees."""
+
+    report: Report
+    ledger: Ledger
+    trace: Sequence[TraceEntry]
+
+    def events(self, name: str) -> list[TraceEntry]:
+        """The entries of one kind, in order."""
+        return [entry for entry in self.trace if type(entry.event).__name__ == name]
+
+
+def scenario(
+    producer: Mapping[str, Any],
+    *,
+    brokers: Mapping[str, Any] | None = None,
+    network: Mapping[str, Any] | None = None,
+    faults: Sequence[Mapping[str, Any]] = (),
+    consumer: Mapping[str, Any] | None = None,
+) -> Scenario:
+    """Three brokers, `orders` with one partition on all of them and led by broker-1, one producer `shop`, at most one group `billing`."""
+    consumers = [] if consumer is None else [{"group": "billing", "topics": ["orders"], **consumer}]
+    return Scenario.of(
+        {
+            "cluster": {"brokers": 3, "startup.ms": 100, "config": dict(brokers or {})},
+            "network": dict(network or {}),
+            "topics": {"orders": {"partitions": 1, "replication.factor": 3, "config": {"min.insync.replicas": 2}}},
+            "producers": [{"name": "shop", "topic": "orders", **producer}],
+            "consumers": consumers,
+            "faults": list(faults),
+        }
+    )
+
+
+def observe(what: Scenario, seed: int) -> Observed:
+    """Run once and keep everything."""
+    trace, kept = Trace(), list[Ledger]()
+    report = run(what, seed, trace=trace, keep=kept.append)
+    assert report.unresolved == 0, "every closed form counts records whose fate the drain has settled"
+    return Observed(report, kept[0], trace.entries)
+
+
+def observe_many(what: Scenario, runs: int) -> Iterator[Observed]:
+    """One run a seed, from 0 on."""
+    return (observe(what, seed) for seed in range(runs))
+
+
+# ---------------------------------------------------------------------------------------------------- statistics
+
+
+def ks_p(values: Sequence[float], distribution: Any) -> float:
+    """Kolmogorov and Smirnov: how likely a sample at least this far from `distribution` is (a frozen one of scipy.stats)."""
+    return float(stats.kstest(values, distribution.cdf).pvalue)
+
+
+def uniform(low: float, high: float) -> Any:
+    """U(low, high)."""
+    return stats.uniform(low, high - low)
+
+
+def mean_agrees(values: Sequence[float], expected: float, variance: float) -> bool:
+    """Whether `expected` lies in the 99.9 % interval of the mean, with the variance that the formula itself gives (not the sample's)."""
+    return bool(abs(np.mean(values) - expected) <= Z_999 * math.sqrt(variance / len(values)))
+
+
+def chi_square_p(counts: Sequence[int], probabilities: Sequence[float]) -> float:
+    """Pearson's test of counts in cells against their probabilities. Cells with fewer than 5 expected are joined with the next."""
+    total = sum(counts)
+    assert math.isclose(sum(probabilities), 1.0), "the cells cover everything"
+    cells = [(0.0, 0.0)]
+    for count, probability in zip(counts, probabilities, strict=True):
+        seen, expected = cells[-1]
+        cells[-1] = (seen + count, expected + probability * total)
+        if cells[-1][1] >= 5:
+            cells.append((0.0, 0.0))
+    rest = cells.pop()
+    cells[-1] = (cells[-1][0] + rest[0], cells[-1][1] + rest[1])
+    return float(stats.chisquare([seen for seen, _ in cells], [expected for _, expected in cells]).pvalue)
+
+
+# ---------------------------------------------------------------------------------------------------- O1 batching
+
+
+def batch_bytes(records: int, record_size: int) -> int:
+    """batch.size that `records` fill to the byte, while offsets and timestamps stay within 63 of the batch's first (one byte each)."""
+    return RECORD_BATCH_OVERHEAD + records * RecordSizes(record_size).size(0, 0)
+
+
+def batch_size_probabilities(rate_per_ms: float, linger_ms: float, most: int) -> list[float]:
+    """P(B = 1 … most): the first record begins the linger clock, and as many come along as a Poisson process brings, up to `most`."""
+    fewer = [float(stats.poisson.pmf(size - 1, rate_per_ms * linger_ms)) for size in range(1, most)]
+    return [*fewer, 1 - sum(fewer)]
+
+
+def first_wait(rate_per_ms: float, linger_ms: float, completed_by: int) -> tuple[float, float]:
+    """Mean and variance of min(linger, arrival of the `completed_by`-th record after the first): E[min(Poisson(rate * linger), n)] / rate.
+
+    The mean is also the integral of P(wait > t) from 0 to linger, and the second moment that of 2 t P(wait > t): both are computed so.
+    """
+    t = np.linspace(0, linger_ms, 20_001)
+    waits_on = stats.poisson.cdf(completed_by - 1, rate_per_ms * t)
+    mean, square = float(np.trapezoid(waits_on, t)), float(np.trapezoid(2 * t * waits_on, t))
+    return mean, square - mean**2
+
+
+def batches_and_waits(observed: Observed) -> tuple[list[int], list[float]]:
+    """The number of records of each batch, and how long its first record waited from send() to the wire."""
+    sent_at = observed.ledger.sent[0].times
+    assert not isinstance(sent_at, float), "the times of a schedule are kept one by one"
+    batches = observed.events("BatchSent")[:-1]  # the last one has no successor to be full for
+    return [len(entry.event.numbers) for entry in batches], [entry.at - sent_at[entry.event.numbers[0]] for entry in batches]
+
+
+# ---------------------------------------------------------------------------------------------------- O2 copies
+
+
+def extra_copies(observed: Observed) -> list[int]:
+    """For each record that was sent, how often it is in the final log beyond the first time."""
+    copies = dict.fromkeys(range(observed.report.sent), 0)
+    for entry in observed.ledger.log:
+        for number in entry.numbers:
+            copies[number] += 1
+    assert min(copies.values()) >= 1, "an answer that is lost does not take the record with it"
+    return [count - 1 for count in copies.values()]
+
+
+def copies_probabilities(q: float, retries: int) -> list[float]:
+    """P(0 … retries extra copies), each answer being lost with probability q and each loss answered by a retry."""
+    return [*((1 - q) * q**extra for extra in range(retries)), q**retries]
+
+
+# ---------------------------------------------------------------------------------------------------- O5 fencing
+
+
+def fencing_delay(session_ms: float, heartbeat_ms: float, one_way_ms: float) -> Any:
+    """Kill to fencing: session - U(0, heartbeat), and then the controller's next look, of eight a session: + U(0, session / 8).
+
+    A heartbeat counts when it arrives, and the next follows heartbeat_ms after its answer: both cost the way of the message. The sum of
+    two independent uniforms is a trapezoid: it rises over the shorter one, is flat, and falls.
+    """
+    period = heartbeat_ms + 2 * one_way_ms
+    look = session_ms / 8
+    earliest, span = session_ms + one_way_ms - period, period + look
+    return stats.trapezoid(min(period, look) / span, max(period, look) / span, earliest, span)
+
+
+def fencing_delays(seen: Iterator[Observed]) -> list[float]:
+    """From the kill to the entry that says BrokerFenced, of each run."""
+    delays = []
+    for observed in seen:
+        (fenced,) = observed.events("BrokerFenced")
+        assert fenced.event.stale, "nobody asked for it: its session ran out"
+        fired = observed.ledger.faults[0].fired
+        assert fired is not None, "the fault is one with a time"
+        delays.append(fenced.at - fired)
+    return delays
+
+
+# ---------------------------------------------------------------------------------------------------- O7, O9
+
+
+def committed_offsets(observed: Observed) -> list[int]:
+    """The offsets that the group committed with success, in order, without repetition."""
+    offsets = [commit.offset for commit in observed.ledger.commits if not commit.error]
+    return [second for first, second in pairwise([-1, *offsets]) if second != first]
+
+
+def backoffs(observed: Observed) -> dict[int, list[float]]:
+    """The waits of each record, in order."""
+    waits: dict[int, list[float]] = {}
+    for entry in observed.events("BatchRetried"):
+        waits.setdefault(entry.event.numbers[0], []).append(entry.event.backoff_ms)
+    return waits
