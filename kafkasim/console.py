@@ -60,7 +60,7 @@ class Outputs:
             from kafkasim.plots import plot_report
 
             figure = plot_report(*picture)
-            write_whole(self._plot, lambda path: figure.savefig(path, format=self._plot.suffix[1:].lower()))  # type: ignore[union-attr]
+            write_whole(self._plot, lambda path: figure.savefig(path, format=self._plot.suffix[1:].lower()))  # type: ignore[union-attr]  # seen above
 
 
 def _try_to_write(path: Path) -> None:
@@ -216,7 +216,7 @@ def explain_failure(error: Exception) -> int:
         print("kafkasim: interrupted", file=sys.stderr)
         return 130
     if "ClickException" in kinds:
-        print(f"kafkasim: {error.format_message()}", file=sys.stderr)  # type: ignore[attr-defined]
+        print(f"kafkasim: {error.format_message()}", file=sys.stderr)  # type: ignore[attr-defined]  # a ClickException has it
         return 2
     if isinstance(error, ScenarioError | OutputError | StoreError):
         for line in str(error).splitlines():

@@ -134,9 +134,11 @@ def _stack(axis: Axes, layers: Sequence[Layer], edges: Floats, width: float) -> 
     last = -np.inf
     for place in np.flatnonzero(total > ceiling * 1.12):
         if edges[place] - last > 0.06 * edges[-1]:  # so that two numbers never lie on each other
-            axis.text(
-                edges[place] + 1.6 * width, ceiling * 1.06, f"↑ {number(int(total[place]))}", color=INK, fontsize=10, va="center", zorder=5
-            )
+            late = edges[place] > 0.9 * edges[-1]  # nor one on the axis to the right
+            beside = edges[place] - 0.6 * width if late else edges[place] + 1.6 * width
+            words = f"{number(int(total[place]))} ↑" if late else f"↑ {number(int(total[place]))}"
+            side = "right" if late else "left"
+            axis.text(beside, ceiling * 1.06, words, color=INK, fontsize=10, va="center", ha=side, zorder=5)
             last = edges[place]
 
 
@@ -146,7 +148,7 @@ def _stack(axis: Axes, layers: Sequence[Layer], edges: Floats, width: float) -> 
 def _canvas(headline: str, lanes: int, groups: int) -> tuple[Figure, list[Axes]]:
     """A slide of 16:9, taller where lanes or groups are many; all panels share the time axis. Heights in inches, from the top."""
     header = 0.75 + 0.33 * len(headline.splitlines())
-    panels = [(0.1, 0.27 * max(lanes, 1))] + [(0.55, 2.6 if groups else 4.2)] + [(0.55, 1.55)] * groups  # (room above, height)
+    panels = [(0.1, 0.34 * max(lanes, 1))] + [(0.55, 2.6 if groups else 4.2)] + [(0.55, 1.55)] * groups  # (room above, height)
     height = max(header + sum(above + tall for above, tall in panels) + 0.75, 7.5)
     figure = Figure(figsize=(13.33, height), dpi=120, facecolor="white")
     axes: list[Axes] = []

@@ -98,6 +98,8 @@ class RecordAccumulator:
                 before = last.size
                 position += last.append(numbers, times, position, stop, floor, sizes, cap)
                 sticky.produced_bytes += last.size - before
+                if last.closed:  # filled to the byte
+                    self.ready_at = -NEVER
                 if position == stop or sticky.produced_bytes >= 2 * batch_size:
                     continue
                 last.closed = True  # full, or the next record does not fit
@@ -215,7 +217,7 @@ class RecordAccumulator:
         if last is None or last.closed:
             return 1
         sizes = self._sizes[-1]
-        until_ready = last.room(sizes, int(self._settings.linger_ms) + 1) + 1
+        until_ready = last.until_closed(sizes, int(self._settings.linger_ms) + 1)
         if not self._java:
             return min(until_ready, self.room_in_queue(self._record_size) + 1)
         cap = 2 * self._batch_size - sticky.produced_bytes

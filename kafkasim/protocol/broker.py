@@ -50,7 +50,7 @@ __all__ = [
     "ShutDownComplete",
 ]
 
-# controller.socket.timeout.ms. Simplified: a constant, at its default.
+# Simplified: controller.socket.timeout.ms is a constant, at its default.
 CONTROLLER_SOCKET_TIMEOUT_MS = 30_000.0
 
 

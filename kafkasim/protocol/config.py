@@ -168,7 +168,7 @@ def _parse(kind: Kind, values: Mapping[str, object], defaults: Mapping[str, obje
             if key in vocabulary.ignored:
                 draft.note(f"{key} is ignored: it means nothing to {kind.value}.")
         else:
-            draft.problem(key, unknown_key(key, kind.name, kind.value, (*main_name, *vocabulary.names)))
+            draft.problem(key, unknown_key(key, kind.name, kind.value, (*main_name, *sorted(vocabulary.names))))
     draft.explicit = frozenset(given)
     if all_valid:  # rules between values make sense only once each value does; unknown keys do not stand in their way
         vocabulary.settle(draft)

@@ -5,6 +5,7 @@ A topic's own value counts first, then the broker's (under another name, for som
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from kafkasim.protocol.config_options import LONG_MAX, Draft, boolean, integer, option
@@ -108,7 +109,7 @@ class TopicConfig:
     max_message_bytes: int = option(1_048_588, integer(0), "Largest record batch that is accepted, in bytes.")
 
 
-TOPIC_SYNONYMS = {
+TOPIC_SYNONYMS: Mapping[str, str] = {
     "min.insync.replicas": "min.insync.replicas",
     "unclean.leader.election.enable": "unclean.leader.election.enable",
     "flush.messages": "log.flush.interval.messages",

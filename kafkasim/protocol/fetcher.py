@@ -36,7 +36,7 @@ from kafkasim.protocol.records import LogBatch, TopicPartition
 
 LATEST, EARLIEST = -1.0, -2.0  # ListOffsetsRequest.LATEST_TIMESTAMP, EARLIEST_TIMESTAMP
 
-# librdkafka fetches ahead until it holds this many records of a partition: queued.min.messages. Simplified: a constant, at its default.
+# librdkafka fetches ahead until it holds this many records of a partition. Simplified: queued.min.messages is a constant, at its default.
 QUEUED_MIN_MESSAGES = 100_000
 
 

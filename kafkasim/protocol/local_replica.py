@@ -77,7 +77,7 @@ class LocalReplica:
 
     # ------------------------------------------------------------------------------------------------ answering a fetch
 
-    def read_for_fetch(self, fetch: FetchPartition, replica_id: int, read_committed: bool) -> FetchedPartition:  # noqa: ARG002
+    def read_for_fetch(self, fetch: FetchPartition, replica_id: int, read_committed: bool) -> FetchedPartition:  # noqa: ARG002 - see Simplified
         """WHO: the leader (for a consumer any replica, KIP-392), WHEN somebody fetches. THEN: batches, or where logs part, or an error.
 
         A follower reads to the log end, a consumer to the high watermark; the high watermark told is the one before this fetch counts.

@@ -150,16 +150,25 @@ class ProducerBatch:
 
     def room(self, sizes: RecordSizes, timestamp_delta: int) -> int:
         """How many more records fit, each appended no more than `timestamp_delta` ms after the first."""
+        return self._filled(sizes, timestamp_delta)[0] - self.count
+
+    def until_closed(self, sizes: RecordSizes, timestamp_delta: int) -> int:
+        """How many more records close it: with the last that fits, if it fills it (MemoryRecordsBuilder.isFull), else with the next."""
+        count, size = self._filled(sizes, timestamp_delta)
+        return count - self.count + (0 if count >= self.record_limit or size >= self.size_limit else 1)
+
+    def _filled(self, sizes: RecordSizes, timestamp_delta: int) -> tuple[int, int]:
+        """Records and bytes of this batch with as many more records as fit."""
         size, count = self.size, self.count
         while count < self.record_limit:
             record_size = sizes.size(count, timestamp_delta)
-            alike = varint_step(count) - count
-            fits = (self.size_limit - size) // record_size
+            alike = min(varint_step(count), self.record_limit) - count
+            fits = min(max((self.size_limit - size) // record_size, 0), alike)
+            count += fits
+            size += fits * record_size
             if fits < alike:
-                return min(count + max(fits, 0), self.record_limit) - self.count
-            size += alike * record_size
-            count += alike
-        return self.record_limit - self.count
+                break
+        return count, size
 
     def _add_numbers(self, numbers: Sequence[int], start: int, stop: int) -> None:
         """Keep a range as long as it is one: a batch of a million records is then three integers."""

@@ -94,7 +94,7 @@ class ProducerStateManager:
             return
         for producer_id in cut:
             del self._entries[producer_id]
-        for log_batch in reversed(_last_batches(frozenset(cut), batches)):
+        for log_batch in reversed(_last_batches(cut, batches)):
             self.update(log_batch)
 
     def remove_expired(self, now: float, producer_id_expiration_ms: float) -> None:
@@ -108,7 +108,7 @@ class ProducerStateManager:
         self._entries.clear()
 
 
-def _last_batches(producer_ids: frozenset[int], batches: Sequence[LogBatch]) -> list[LogBatch]:
+def _last_batches(producer_ids: Sequence[int], batches: Sequence[LogBatch]) -> list[LogBatch]:
     """Newest first: the last five batches of each of `producer_ids`. The walk ends as soon as all are complete."""
     missing = dict.fromkeys(producer_ids, NUM_BATCHES_TO_RETAIN)
     found = []

@@ -78,7 +78,7 @@ class SimulatedCluster:
         startup = scenario.cluster.startup_ms
         self._add(controller_name(CONTROLLER_ID), self._launch_controller, startup)
         for broker_id in self.disks:
-            self._add(broker_name(broker_id), lambda broker_id=broker_id: self._launch_broker(broker_id), startup)  # type: ignore[misc]
+            self._add(broker_name(broker_id), lambda broker_id=broker_id: self._launch_broker(broker_id), startup)  # type: ignore[misc]  # bound early
 
     # ------------------------------------------------------------------------------------------------ launching
 
@@ -110,7 +110,7 @@ class SimulatedCluster:
         """Start every producer; its first record is due at `zero`."""
         for producer in self.scenario.producers:
             self.sources[producer.name] = clients.source(producer, self.scenario, zero, self.streams, self.stores)
-            self._add(producer.name, lambda name=producer.name: self._launch_producer(name), 0.0)  # type: ignore[misc]
+            self._add(producer.name, lambda name=producer.name: self._launch_producer(name), 0.0)  # type: ignore[misc]  # bound early
             self._launch_producer(producer.name)
 
     def add_consumers(self, zero: float | None) -> None:
@@ -121,7 +121,7 @@ class SimulatedCluster:
             self._flags[group.group] = self.stores.flags(group)
             for member in range(group.members):
                 desk = clients.desk(group, f"{group.group}-{member}", self._flags[group.group])
-                process = self._add(desk.member, lambda desk=desk: self._launch_consumer(desk), 0.0)  # type: ignore[misc]
+                process = self._add(desk.member, lambda desk=desk: self._launch_consumer(desk), 0.0)  # type: ignore[misc]  # bound early
                 self.driver.call_at(self.driver.now if zero is None else zero + group.start_ms, process.launch)
 
     def _add(self, name: str, launch: Callable[[], None], startup_ms: float) -> _Process:

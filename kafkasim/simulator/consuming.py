@@ -179,24 +179,24 @@ class ConsumingApplication:
             kind = type(output)
             if kind is Polled:
                 assert self._waiting is Poll, "the client answers a poll that was made"
-                slices = output.slices  # type: ignore[attr-defined]
+                slices = output.slices  # type: ignore[attr-defined]  # `kind` says so
                 self._uncommitted = self._uncommitted or bool(slices)
                 passed += self._answer(slices, now)
             elif kind is Committed:
-                passed += self._commit_answered(output, now)  # type: ignore[arg-type]
+                passed += self._commit_answered(output, now)  # type: ignore[arg-type]  # `kind` says so
             elif kind is PartitionsAssigned:
-                self.assignment = output.partitions  # type: ignore[attr-defined]
+                self.assignment = output.partitions  # type: ignore[attr-defined]  # `kind` says so
             elif kind is PartitionsRevoked:
                 self.assignment = None
                 if self._workers is not None:
-                    self._workers.forget(output.partitions)  # type: ignore[attr-defined]
+                    self._workers.forget(output.partitions)  # type: ignore[attr-defined]  # `kind` says so
             elif kind is PollFailed:
                 # auto.offset.reset=none: poll() throws NoOffsetForPartitionException. This application logs it and polls again.
                 passed += self._answer((), now)
             elif kind is ClientClosed:
                 self.closed = True
             elif kind is PositionReset:
-                self._ledger.skipped.append(_skip(self._desk.group, output, now - self._progress.zero))  # type: ignore[arg-type]
+                self._ledger.skipped.append(_skip(self._desk.group, output, now - self._progress.zero))  # type: ignore[arg-type]  # `kind` says so
             else:
                 passed.append(output)
         return passed

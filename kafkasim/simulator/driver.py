@@ -222,11 +222,11 @@ class Driver:
         for output in outputs:
             kind = type(output)
             if kind is Send:
-                network.send(host, output.peer, output.message)  # type: ignore[attr-defined]
+                network.send(host, output.peer, output.message)  # type: ignore[attr-defined]  # `kind` says so
             elif kind is Connect:
-                network.connect(host, output.peer)  # type: ignore[attr-defined]
+                network.connect(host, output.peer)  # type: ignore[attr-defined]  # `kind` says so
             elif kind is Close:
-                network.close(host, output.peer)  # type: ignore[attr-defined]
+                network.close(host, output.peer)  # type: ignore[attr-defined]  # `kind` says so
             elif host.answer is not None:
                 host.answer(output, now)
         self.arm(host)

@@ -43,11 +43,11 @@ class Injector:
             when = firing.fault.when
             if when is None:
                 assert firing.fault.at_ms is not None, "a fault has `at` or `when`"
-                self._driver.call_at(zero + firing.fault.at_ms, lambda firing=firing: self._fire(firing))  # type: ignore[misc]
+                self._driver.call_at(zero + firing.fault.at_ms, lambda firing=firing: self._fire(firing))  # type: ignore[misc]  # bound early
             else:
                 what, name = ("processed", when.group) if when.processed else ("sent" if when.sent else "acked", when.producer)
                 assert name is not None, "a `when` names its producer or group"
-                self._cluster.progress.when(what, name, when.count, lambda firing=firing: self._fire_now(firing))  # type: ignore[misc]
+                self._cluster.progress.when(what, name, when.count, lambda firing=firing: self._fire_now(firing))  # type: ignore[misc]  # bound early
 
     @property
     def timed_over(self) -> bool:

@@ -294,4 +294,4 @@ class Network:
         for pipe in (connection.upstream, connection.downstream):
             host = pipe.receiver
             if not pipe.shut and host.incarnation == pipe.receiver_incarnation:
-                self.driver.call_at(self.driver.now, lambda pipe=pipe: None if pipe.shut else self._ended(pipe))  # type: ignore[misc]
+                self.driver.call_at(self.driver.now, lambda pipe=pipe: None if pipe.shut else self._ended(pipe))  # type: ignore[misc]  # bound early

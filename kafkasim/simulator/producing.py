@@ -194,7 +194,7 @@ class ProducingApplication:
         for output in outputs:
             kind = type(output)
             if kind is Outcome:
-                self._called_back(output, now)  # type: ignore[arg-type]
+                self._called_back(output, now)  # type: ignore[arg-type]  # `kind` says so
             elif kind is SendUnblocked:
                 unblocked = True
             else:

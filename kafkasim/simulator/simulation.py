@@ -105,17 +105,18 @@ class Run:
         self._need(lambda: len(image.partitions) >= wanted and all(map(cluster.in_sync, cluster.brokers)), "the topics did not get ready")
         cluster.add_consumers(None)
         self._need(self._groups_stable, "the groups did not become stable")
-        pause = cluster.streams.uniform("warm-up")() * self._longest_period()
+        pause = self._idle_pause()
         zero = driver.now + _SETTLE_MS + pause
         driver.run(lambda: False, driver.now + pause, pause)
         cluster.progress.zero = zero
         cluster.add_producers(zero)
         cluster.add_consumers(zero)
 
-    def _longest_period(self) -> float:
-        """The slowest periodic task of a broker that decides something: `isr-expiration`, every half replica.lag.time.max.ms."""
+    def _idle_pause(self) -> float:
+        """A draw for each periodic task that decides something, so that each stands at a uniform point of its own period."""
         config = self._cluster.scenario.broker_config()
-        return max(config.replica_lag_time_max_ms / 2, config.broker_heartbeat_interval_ms)
+        draw = self._cluster.streams.uniform("warm-up")
+        return draw() * config.replica_lag_time_max_ms / 2 + draw() * config.broker_heartbeat_interval_ms
 
     def _need(self, ready: Callable[[], bool], complaint: str) -> None:
         came = self._until(ready, self._driver.now + _WARM_UP_MS, "warm-up")

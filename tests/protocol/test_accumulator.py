@@ -160,6 +160,15 @@ def test_a_batch_filled_to_the_byte_is_ready_without_another_record() -> None:
     assert list(records.ready(0.0)) == [1]
 
 
+def test_a_batch_filled_to_the_byte_by_later_records_is_to_be_looked_at_at_once() -> None:
+    records = accumulator(linger_ms=5.0, batch_size=RECORD_BATCH_OVERHEAD + 109 * 3)
+    append(records, range(1), 0.0)
+    assert records.records_to_ready("orders") == 2
+    assert (records.ready(0.0), records.ready_at) == ({}, 5.0)
+    append(records, range(1, 3), 0.0)
+    assert records.ready_at <= 0.0
+
+
 def test_records_to_ready_counts_to_the_record_that_does_not_fit() -> None:
     records = accumulator(linger_ms=1000.0)
     assert records.records_to_ready("orders") == 1

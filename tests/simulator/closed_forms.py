@@ -13,7 +13,7 @@ from statistics import NormalDist
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import stats
+from scipy import integrate, stats
 
 from kafkasim.ledger import Ledger
 from kafkasim.protocol.producer_batch import RecordSizes
@@ -29,6 +29,10 @@ SIGNIFICANCE = 0.001
 Z_999 = NormalDist().inv_cdf(1 - SIGNIFICANCE / 2)
 
 QUICK_SESSION = {"broker.session.timeout.ms": 1000, "broker.heartbeat.interval.ms": 200}
+CALM_NETWORK = {"latency.ms": 1, "jitter.ms": 0}
+LEADER = "leader(orders-0)"
+UNBATCHED = {"linger.ms": 0, "batch.size": 1}
+ONE_AT_A_TIME = {**UNBATCHED, "enable.idempotence": False, "max.in.flight.requests.per.connection": 1}
 
 
 # ---------------------------------------------------------------------------------------------------- scenarios and runs
@@ -133,10 +137,9 @@ def first_wait(rate_per_ms: float, linger_ms: float, completed_by: int) -> tuple
 
     The mean is also the integral of P(wait > t) from 0 to linger, and the second moment that of 2 t P(wait > t): both are computed so.
     """
-    t = np.linspace(0, linger_ms, 20_001)
-    waits_on = stats.poisson.cdf(completed_by - 1, rate_per_ms * t)
-    mean, square = float(np.trapezoid(waits_on, t)), float(np.trapezoid(2 * t * waits_on, t))
-    return mean, square - mean**2
+    mean = integrate.quad(lambda t: stats.poisson.cdf(completed_by - 1, rate_per_ms * t), 0, linger_ms)[0]
+    square = integrate.quad(lambda t: 2 * t * stats.poisson.cdf(completed_by - 1, rate_per_ms * t), 0, linger_ms)[0]
+    return float(mean), float(square - mean**2)
 
 
 def batches_and_waits(observed: Observed) -> tuple[list[int], list[float]]:
@@ -168,6 +171,13 @@ def copies_probabilities(q: float, retries: int) -> list[float]:
 # ---------------------------------------------------------------------------------------------------- O5 fencing
 
 
+def crashes(session_ms: int, heartbeat_ms: int, node: str) -> Scenario:
+    """One broker is killed at 1 s."""
+    times = {"broker.session.timeout.ms": session_ms, "broker.heartbeat.interval.ms": heartbeat_ms}
+    crash = {"at": "1s", "fault": "crash", "node": node, "for": "12s"}
+    return scenario({"records": 1}, network=CALM_NETWORK, brokers=times, faults=[crash])
+
+
 def fencing_delay(session_ms: float, heartbeat_ms: float, one_way_ms: float) -> Any:
     """Kill to fencing: session - U(0, heartbeat), and then the controller's next look, of eight a session: + U(0, session / 8).
 
@@ -192,7 +202,38 @@ def fencing_delays(seen: Iterator[Observed]) -> list[float]:
     return delays
 
 
-# ---------------------------------------------------------------------------------------------------- O7, O9
+# ---------------------------------------------------------------------------------------------------- O4 zombie
+
+
+def zombie(cut_from: list[str], lasts: str, **config: object) -> Scenario:
+    """200 records a second, while the leader is cut off from `cut_from` from 1 s on."""
+    cut = {"at": "1s", "fault": "partition", "node": LEADER, "from": cut_from, "for": lasts}
+    producer = {"records": 1250, "rate": 200, "config": {"acks": 1, **UNBATCHED, **config}}
+    return scenario(producer, brokers=QUICK_SESSION, faults=[cut])
+
+
+def zombie_loss(observed: Observed, cut_from: list[str], until: float) -> float:
+    """Rate times window: from the new leader's last fetch (the cut, or its election, if it could fetch till then) to `until`."""
+    cut, _ = fault_window(observed)
+    elected = first_after(observed, "LeaderElected", cut)
+    assert elected is not None, "the cut outlasts the session, so there is a new leader"
+    return 0.2 * (until - (cut if "brokers" in cut_from else elected))
+
+
+# ---------------------------------------------------------------------------------------------------- O6, O7, O8, O9
+
+
+def first_after(observed: Observed, name: str, after: float, partition: str = "orders-0") -> float | None:
+    """When an event of this kind first befell the partition after an instant, or None."""
+    return next((entry.at for entry in observed.events(name) if entry.at > after and str(entry.event.partition) == partition), None)
+
+
+def fault_window(observed: Observed) -> tuple[float, float]:
+    """From when to when the first fault lasted."""
+    fault = observed.ledger.faults[0]
+    assert fault.fired is not None, "it has begun"
+    assert fault.ended is not None, "it has ended, with the heal at the latest"
+    return fault.fired, fault.ended
 
 
 def committed_offsets(observed: Observed) -> list[int]:
@@ -201,9 +242,21 @@ def committed_offsets(observed: Observed) -> list[int]:
     return [second for first, second in pairwise([-1, *offsets]) if second != first]
 
 
-def backoffs(observed: Observed) -> dict[int, list[float]]:
-    """The waits of each record, in order."""
+def backoffs(observed: Observed) -> list[list[float]]:
+    """The waits of each record, in order, as they were drawn."""
     waits: dict[int, list[float]] = {}
     for entry in observed.events("BatchRetried"):
         waits.setdefault(entry.event.numbers[0], []).append(entry.event.backoff_ms)
-    return waits
+    return list(waits.values())
+
+
+def latencies(observed: Observed) -> list[float]:
+    """send() to callback, of each record."""
+    sent_at = observed.ledger.sent[0].times
+    assert not isinstance(sent_at, float), "the times of a schedule are kept one by one"
+    return [callback.at - sent_at[number] for callback in observed.ledger.callbacks for number in callback.numbers]
+
+
+def every_phase(start_ms: float, cycle_ms: float, runs: int) -> list[str]:
+    """Instants that divide one cycle evenly: what happens at a random instant, without the noise of drawing it."""
+    return [f"{start_ms + cycle_ms * (run + 0.5) / runs:.3f}ms" for run in range(runs)]
