@@ -23,29 +23,19 @@ from kafkasim.protocol.flavours import Client, ProducerSettings
 from kafkasim.protocol.idempotence import TransactionManager
 from kafkasim.protocol.node import Random
 from kafkasim.protocol.partitioner import Partitioner, key_bytes
-from kafkasim.protocol.producer_batch import ProducerBatch, RecordSizes
-from kafkasim.protocol.records import TopicPartition
+from kafkasim.protocol.producer_batch import SHORT, PartitionQueue, ProducerBatch, RecordSizes
+from kafkasim.protocol.records import NO_SEQUENCE, RECORD_BATCH_OVERHEAD, TopicPartition
 
 NEVER = float("inf")
 NO_MEMORY = 0  # how many records were taken, when there is no memory for the next
 
 
-class PartitionQueue:
-    """The batches of one partition that wait to be sent. `muted`: one is in flight and must not be overtaken."""
-
-    __slots__ = ("batches", "muted", "partition")
-
-    def __init__(self, partition: TopicPartition) -> None:
-        self.partition = partition
-        self.batches: deque[ProducerBatch] = deque()
-        self.muted = False
-
-
 class RecordAccumulator:
     """All records of one producer that have no callback yet. Times in ms, sizes in bytes.
 
-    `ready_at`: no batch becomes ready before, unless something else happens; `unknown_leader`: the last `ready()` found a batch
-    whose partition has no known leader; `memory_wanted`: a send() waits for memory (set by its producer).
+    `ready_at`: no batch becomes ready before, unless something else happens. `next_expiry`: when the oldest batch reaches
+    delivery.timeout.ms; kept by what changes who is oldest: `_new_batch`, `complete`, `expired_batches`. `unknown_leader`: the last
+    `ready()` found a batch whose partition has no known leader. `memory_wanted`: a send() waits for memory (set by its producer).
     """
 
     def __init__(
@@ -57,6 +47,7 @@ class RecordAccumulator:
         random: Random,
     ) -> None:
         self.ready_at = NEVER
+        self.next_expiry = NEVER
         self.unknown_leader = False
         self.memory_wanted = False
         self.closed = False
@@ -75,6 +66,13 @@ class RecordAccumulator:
         self._incomplete: deque[ProducerBatch] = deque()  # by age: all time out after the same time
         self._incomplete_count = 0
         self._serial = 0
+        self._linger_ms = settings.linger_ms
+        self._delivery_timeout_ms = settings.delivery_timeout_ms
+        # Whether a record fits at all (KafkaProducer.ensureValidRecordSize): for max.request.size and for the whole buffer.
+        self.fits_at_all = self._sizes[-1].upper_bound <= min(settings.max_request_size, settings.buffer_memory)
+        # How many records without keys close a batch, where the first are short (`_until_closed`); found when first asked for.
+        self._size_limit = max(self._batch_size, self._sizes[-1].upper_bound)
+        self._whole_batch = -1
 
     # ------------------------------------------------------------------------------------------------ appending
 
@@ -88,8 +86,8 @@ class RecordAccumulator:
         sizes, batch_size = self._sizes[-1], self._batch_size
         position = start
         while position < stop:
-            sticky = self.partitioner.current(topic)
-            queue = self._queue(sticky.partition)
+            sticky = self.partitioner.sticky.get(topic) or self.partitioner.current(topic)
+            queue = self._queues.get(sticky.partition) or self._queue(sticky.partition)
             last = queue.batches[-1] if queue.batches else None
             if sticky.produced_bytes >= batch_size and self.partitioner.maybe_switch(topic, sticky, last is None or last.closed):
                 continue
@@ -106,7 +104,7 @@ class RecordAccumulator:
                 self.ready_at = -NEVER
                 if sticky.produced_bytes >= batch_size:
                     continue  # the partitioner may move on now that no batch is half filled
-            batch = self._new_batch(queue, max(times[position], floor), sizes)
+            batch = self._new_batch(queue, times[position] if times[position] > floor else floor, sizes)
             if batch is None:
                 break
             position += batch.append(numbers, times, position, stop, floor, sizes, cap)
@@ -174,7 +172,7 @@ class RecordAccumulator:
 
     def _new_batch(self, queue: PartitionQueue, created: float, sizes: RecordSizes) -> ProducerBatch | None:
         """A new last batch of the queue, or None where Java's buffer.memory has no room for one."""
-        size_limit = max(self._batch_size, sizes.upper_bound)
+        size_limit = self._batch_size if self._batch_size > sizes.upper_bound else sizes.upper_bound
         if self._java:
             if self.free_memory < size_limit:
                 return None
@@ -182,20 +180,18 @@ class RecordAccumulator:
         self._serial += 1
         batch = ProducerBatch(queue.partition, size_limit, self._settings.batch_records, created, self._serial)
         queue.batches.append(batch)
+        if not self._incomplete:
+            self.next_expiry = created + self._delivery_timeout_ms
         self._incomplete.append(batch)
         self._incomplete_count += 1
         if len(queue.batches) > 1:
             self.ready_at = -NEVER
         else:
             self._waiting[queue.partition] = queue
-            self.ready_at = min(self.ready_at, created + self._settings.linger_ms)
+            self.ready_at = min(self.ready_at, created + self._linger_ms)
         return batch
 
     # ------------------------------------------------------------------------------------------------ room
-
-    def fits_at_all(self) -> bool:
-        """Whether a record is small enough for max.request.size and for the whole buffer (KafkaProducer.ensureValidRecordSize)."""
-        return self._sizes[-1].upper_bound <= min(self._settings.max_request_size, self._settings.buffer_memory)
 
     def room_in_queue(self, payload: int) -> int:
         """How many more messages of `payload` bytes librdkafka's queue takes (rd_kafka_curr_msgs_add)."""
@@ -209,26 +205,39 @@ class RecordAccumulator:
     def records_to_ready(self, topic: str) -> int:
         """How many records without keys, handed over from now on, make the first difference that cannot wait: a batch begun
         (its linger clock starts), full, or too full for the next record; or a send() that finds no memory."""
-        sticky = self.partitioner.peek(topic)
-        if sticky is None or topic not in self._metadata.partitions:
+        sticky = self.partitioner.sticky.get(topic)
+        if sticky is None or not self._waiting or topic not in self._metadata.partitions:
             return 1
-        queue = self._queue(sticky.partition)
-        last = queue.batches[-1] if queue.batches else None
-        if last is None or last.closed:
+        queue = self._waiting.get(sticky.partition)
+        if queue is None:
+            return 1
+        last = queue.batches[-1]
+        if last.closed:
             return 1
         sizes = self._sizes[-1]
-        until_ready = last.until_closed(sizes, int(self._settings.linger_ms) + 1)
+        until_ready = self._until_closed(last, sizes)
         if not self._java:
             return min(until_ready, self.room_in_queue(self._record_size) + 1)
         cap = 2 * self._batch_size - sticky.produced_bytes
         return max(1, min(until_ready, cap // sizes.size(last.count, 0)))
+
+    def _until_closed(self, last: ProducerBatch, sizes: RecordSizes) -> int:
+        """How many more records close `last`. Nearly always its first records are short ones, all of one size: then it is what is
+        missing to a whole batch, which never changes, instead of a computation at each look."""
+        latest_delta = int(self._linger_ms) + 1
+        short = last.count < SHORT and latest_delta < SHORT and last.size_limit == self._size_limit
+        if not short or last.size != RECORD_BATCH_OVERHEAD + last.count * sizes.short:
+            return last.until_closed(sizes, latest_delta)
+        if self._whole_batch < 0:
+            self._whole_batch = last.count + last.until_closed(sizes, latest_delta)
+        return self._whole_batch - last.count
 
     # ------------------------------------------------------------------------------------------------ sending
 
     def ready(self, now: float) -> dict[int, list[PartitionQueue]]:
         """The brokers that have a partition ready, each with all its partitions that wait; sets `ready_at` and `unknown_leader`."""
         leaders = self._metadata.leaders
-        linger_ms = self._settings.linger_ms
+        linger_ms = self._linger_ms
         send_all = self.memory_wanted or self.closed
         by_leader: dict[int, list[PartitionQueue]] = {}
         ready_brokers: dict[int, None] = {}
@@ -249,6 +258,8 @@ class RecordAccumulator:
                 ready_brokers[leader] = None
             else:
                 self.ready_at = min(self.ready_at, first.last_attempt + linger_ms)
+        if len(by_leader) <= 1:
+            return by_leader if ready_brokers else {}
         return {broker: by_leader[broker] for broker in ready_brokers}
 
     def drain(self, queues: list[PartitionQueue], mute: bool, now: float) -> list[ProducerBatch]:
@@ -293,7 +304,7 @@ class RecordAccumulator:
         batch.closed = True
         batch.in_flight = True
         batch.leader_epoch = max(batch.leader_epoch, self._metadata.leader_epochs.get(queue.partition, -1))
-        if self._transactions is not None and not batch.has_sequence:
+        if self._transactions is not None and batch.base_sequence == NO_SEQUENCE:
             self._transactions.assign_sequence(batch)
 
     def _backs_off(self, batch: ProducerBatch) -> bool:
@@ -341,6 +352,8 @@ class RecordAccumulator:
         """WHEN the callbacks of a batch are called; THEN its memory is free (deallocate)."""
         batch.done = True
         self._incomplete_count -= 1
+        if self._incomplete and self._incomplete[0] is batch:
+            self._find_oldest()
         if self._java:
             self.free_memory += batch.size_limit
         else:
@@ -352,13 +365,12 @@ class RecordAccumulator:
         """Whether some record has had no callback yet."""
         return self._incomplete_count > 0
 
-    @property
-    def next_expiry(self) -> float:
-        """When the oldest batch reaches delivery.timeout.ms."""
+    def _find_oldest(self) -> None:
+        """WHEN the oldest batch has left; THEN the next that is not done is the oldest, and `next_expiry` its."""
         incomplete = self._incomplete
         while incomplete and incomplete[0].done:
             incomplete.popleft()
-        return incomplete[0].created + self._settings.delivery_timeout_ms if incomplete else NEVER
+        self.next_expiry = incomplete[0].created + self._delivery_timeout_ms if incomplete else NEVER
 
     def expired_batches(self, now: float) -> list[ProducerBatch]:
         """WHEN delivery.timeout.ms has passed since a batch was created; THEN it leaves, in flight or not.
@@ -368,6 +380,7 @@ class RecordAccumulator:
         expired: list[ProducerBatch] = []
         while self.next_expiry <= now:
             batch = self._incomplete.popleft()
+            self._find_oldest()
             if batch.in_flight:
                 if self._java:
                     expired.append(batch)

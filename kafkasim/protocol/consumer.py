@@ -9,6 +9,8 @@ Four parts, each with rules of its own: `fetcher.py` reads; `consumer_membership
 Simplified: no seek(), pause() or assign(), and no commitAsync() but the automatic one.
 """
 
+# ruff: noqa: PLR1730 - on the hot path an `if` costs a third of a min() or max()
+
 from __future__ import annotations
 
 from enum import Enum
@@ -48,6 +50,7 @@ from kafkasim.protocol.records import TopicPartition
 
 # KafkaConsumer.close() without an argument: ConsumerUtils.DEFAULT_CLOSE_TIMEOUT_MS.
 CLOSE_TIMEOUT_MS = 30_000.0
+_NONE = Error.NONE  # looked up once: CPython takes ten times as long for a member of an Enum as for a global
 
 
 class Revocation(Enum):
@@ -59,6 +62,9 @@ class Revocation(Enum):
     DONE = "given up: JoinGroup may be sent"
 
 
+_NOT_BEGUN = Revocation.NONE  # as _NONE above
+
+
 class Consumer:
     """One member of a group, with one application thread that calls poll(), commitSync() and close(), one at a time."""
 
@@ -67,6 +73,7 @@ class Consumer:
         "_closed",
         "_closing",
         "_commits",
+        "_deadline",
         "_fetcher",
         "_handlers",
         "_java",
@@ -104,6 +111,7 @@ class Consumer:
         self._poll_until = NEVER
         self._closing = False
         self._closed = False
+        self._deadline: float | None = None  # found once at the end of every turn: between turns nothing changes
         self._revocation = Revocation.NONE
         self._revocation_deadline = NEVER
         self._retry_at = NEVER  # no further commit before a revocation until then
@@ -132,7 +140,7 @@ class Consumer:
         outputs: list[Output] = []
         if not self._java:
             self._commits.start_interval(now)
-        self._client.poll(now, outputs)
+        self._find_deadline(self._client.poll(now, outputs))
         return outputs
 
     def receive(self, event: object, source: str, now: float) -> list[Output]:
@@ -141,7 +149,7 @@ class Consumer:
         if self._closed:
             return outputs
         if source or not self._called(event, now):
-            if isinstance(event, Disconnected):
+            if type(event) is Disconnected:
                 self._membership.disconnected(event.peer)
             for completed in self._client.receive(event, source, now):
                 self._complete(completed, now, outputs)
@@ -150,20 +158,7 @@ class Consumer:
 
     def next_deadline(self) -> float | None:
         """The instant at which `wake` wants to be called, or None."""
-        if self._closed:
-            return None
-        membership, commits = self._membership, self._commits
-        deadline = min(
-            self._client.next_deadline(),
-            membership.next_deadline(),
-            commits.next_deadline(),
-            self._fetcher.retry_at,
-            self._poll_until,
-            self._retry_at,
-        )
-        if commits.next_auto_commit < deadline and (not self._java or (self._polling and membership.active)):
-            deadline = commits.next_auto_commit
-        return None if deadline == NEVER else deadline
+        return self._deadline
 
     def wake(self, now: float) -> list[Output]:
         """Timeouts of requests, heartbeats, the end of a poll or of a backoff, librdkafka's commit timer."""
@@ -183,17 +178,35 @@ class Consumer:
         self._advance(now, outputs)
         return outputs
 
+    def _find_deadline(self, deadline: float) -> None:
+        """The earliest of `deadline`, the network client's, and everything else that this consumer waits for."""
+        membership, commits = self._membership, self._commits
+        if (of_group := membership.next_deadline()) < deadline:
+            deadline = of_group
+        if commits.sync is not None and (of_commit := commits.next_deadline()) < deadline:
+            deadline = of_commit
+        if self._fetcher.retry_at < deadline:
+            deadline = self._fetcher.retry_at
+        if self._poll_until < deadline:
+            deadline = self._poll_until
+        if self._retry_at < deadline:
+            deadline = self._retry_at
+        if commits.next_auto_commit < deadline and (not self._java or (self._polling and membership.active)):
+            deadline = commits.next_auto_commit
+        self._deadline = None if deadline == NEVER else deadline
+
     # ------------------------------------------------------------------------------------------------ calls
 
     def _called(self, call: object, now: float) -> bool:
         """The application calls; whether `call` was one. Its thread makes no other call before it has the answer, except close()."""
         if self._closing:
             return isinstance(call, (PollRecords, CommitOffsets, CloseClient))  # the application is in close() already
+        if type(call) is PollRecords:
+            self._check_one_thread()
+            self._polling = True
+            self._poll_until = now + call.timeout_ms
+            return True
         match call:
-            case PollRecords(timeout_ms):
-                self._check_one_thread()
-                self._polling = True
-                self._poll_until = now + timeout_ms
             case CommitOffsets(offsets):
                 self._check_one_thread()
                 deadline = now + self._settings.default_api_timeout_ms
@@ -220,6 +233,7 @@ class Consumer:
         membership.leave(now, outputs)
         self._client.close(outputs)
         self._closed = True
+        self._deadline = None
         outputs.append(ClientClosed())
 
     # ------------------------------------------------------------------------------------------------ one turn
@@ -238,8 +252,9 @@ class Consumer:
         if self._closing and commits.sync is None:
             self._finish_close(now, outputs)
             return
-        membership.run_in_background(now, outputs)
-        self._client.poll(now, outputs)
+        if membership.peer is None:
+            membership.run_in_background(now, outputs)
+        self._find_deadline(self._client.poll(now, outputs))
 
     def _poll_turn(self, now: float, outputs: list[Output]) -> None:
         """The application's thread, inside poll(): the group first, then an automatic commit, then what is buffered, then new fetches.
@@ -249,17 +264,21 @@ class Consumer:
         """
         active = self._ensure_active(now, outputs)
         timed_out = now >= self._poll_until
+        fetcher = self._fetcher
         if active and self._java:
-            self._commits.maybe_commit(now, outputs)
-            self._update_positions(now, outputs)
+            if self._commits.next_auto_commit <= now:
+                self._commits.maybe_commit(now, outputs)
+            if fetcher.missing:
+                self._update_positions(now, outputs)
         slices: tuple[PolledSlice, ...] = ()
-        enough = self._membership.peer is not None if self._java else self._fetcher.available >= self._settings.max_poll_records
-        giving_up = self._revocation is Revocation.PENDING or self._revocation is Revocation.COMMITTING
+        enough = self._membership.peer is not None if self._java else fetcher.available >= self._settings.max_poll_records
+        giving_up = self._revocation is not _NOT_BEGUN and self._revocation is not Revocation.DONE
         if (enough or timed_out) and not giving_up:
-            slices = self._fetcher.collect(self._settings.max_poll_records)
+            if fetcher.buffering:
+                slices = fetcher.collect(self._settings.max_poll_records)
             if self._java:
-                self._fetcher.send_fetches(now, outputs)
-        if slices or timed_out or self._fetcher.failed is not None:
+                fetcher.send_fetches(now, outputs)
+        if slices or timed_out or fetcher.failed is not None:
             self._answer_poll(slices, now, outputs)
 
     def _answer_poll(self, slices: tuple[PolledSlice, ...], now: float, outputs: list[Output]) -> None:
@@ -350,7 +369,7 @@ class Consumer:
 
     def _complete(self, completed: Completed, now: float, outputs: list[Output]) -> None:
         """A request is over; what that means is known where it was sent."""
-        if completed.error is not Error.NONE:
+        if completed.error is not _NONE:
             self._membership.disconnected(completed.peer)
         handler = self._handlers.get(type(completed.request))
         if handler is not None:

@@ -13,6 +13,8 @@ Simplified: a response is looked at when it arrives; Kafka's consumer looks insi
 Simplified: read_committed reads as read_uncommitted does, since there are no transactions.
 """
 
+# ruff: noqa: PLR1730 - on the hot path an `if` costs a third of a min() or max()
+
 from __future__ import annotations
 
 from collections import deque
@@ -34,6 +36,7 @@ from kafkasim.protocol.network_client import Completed, NetworkClient
 from kafkasim.protocol.node import Output, Trace, broker_name
 from kafkasim.protocol.records import LogBatch, TopicPartition
 
+_NONE = Error.NONE  # looked up once: CPython takes ten times as long for a member of an Enum as for a global
 LATEST, EARLIEST = -1.0, -2.0  # ListOffsetsRequest.LATEST_TIMESTAMP, EARLIEST_TIMESTAMP
 
 # librdkafka fetches ahead until it holds this many records of a partition. Simplified: queued.min.messages is a constant, at its default.
@@ -47,6 +50,9 @@ class FetchState(Enum):
     AWAIT_RESET = "the earliest or latest offset"
     FETCHING = "nothing"
     FAILED = "the application: there is no position and no auto.offset.reset"
+
+
+_FETCHING = FetchState.FETCHING  # as _NONE above
 
 
 class PartitionState:
@@ -83,16 +89,20 @@ class CompletedFetch:
 
 
 class Fetcher:
-    """The assigned partitions and their buffers. `available`: records buffered; `retry_at`: when a backoff ends, NEVER without one."""
+    """The assigned partitions and their buffers. `buffering`: the fetches not yet handed over, oldest first; `available`: records
+    buffered; `retry_at`: when a backoff ends, NEVER without one."""
 
     __slots__ = (
         "_client",
-        "_completed",
         "_listing",
+        "_most_buffered",
+        "_peers",
         "_pending",
         "_settings",
+        "_timeout_ms",
         "_trace",
         "available",
+        "buffering",
         "failed",
         "missing",
         "partitions",
@@ -108,7 +118,11 @@ class Fetcher:
         self._settings = settings
         self._client = client
         self._trace = trace
-        self._completed: deque[CompletedFetch] = deque()
+        self._peers: dict[int, str] = {}
+        self._most_buffered = 0 if settings.client is Client.JAVA else QUEUED_MIN_MESSAGES - 1  # of a partition that is fetched
+        # librdkafka adds the time that the broker may wait to socket.timeout.ms; Java's request.timeout.ms includes it.
+        self._timeout_ms = None if settings.client is Client.JAVA else settings.request_timeout_ms + settings.fetch_max_wait_ms
+        self.buffering: deque[CompletedFetch] = deque()
         self._pending: dict[str, None] = {}  # the brokers with a fetch in flight
         self._listing: dict[str, None] = {}  # the brokers with a ListOffsets in flight
 
@@ -118,7 +132,7 @@ class Fetcher:
         """The group gave us exactly these; what was buffered of others is worthless."""
         for state in self.partitions.values():
             self._discard(state)
-        self._completed.clear()
+        self.buffering.clear()
         self.partitions = {partition: PartitionState(partition) for partition in partitions}
         self.missing = len(partitions)
         self.failed = None
@@ -150,21 +164,23 @@ class Fetcher:
 
     def send_fetches(self, now: float, outputs: list[Output]) -> None:
         """The client, in poll() (librdkafka: always), fetches what it lacks, one request a broker (AbstractFetch.prepareFetchRequests)."""
-        by_broker: dict[int, list[PartitionState]] = {}
-        metadata = self._client.metadata
-        most_buffered = 0 if self._settings.client is Client.JAVA else QUEUED_MIN_MESSAGES - 1
+        by_peer: dict[str, list[PartitionState]] = {}
+        metadata, most_buffered = self._client.metadata, self._most_buffered
         for state in self.partitions.values():
-            if state.state is not FetchState.FETCHING or state.buffered > most_buffered or state.retry_at > now:
+            if state.state is not _FETCHING or state.buffered > most_buffered or state.retry_at > now:
                 continue
             leader = metadata.leaders.get(state.partition, -1)
             if leader < 0:
                 metadata.request_update()
                 self._back_off(state, now)
-            else:
-                by_broker.setdefault(leader, []).append(state)
-        for broker_id, states in by_broker.items():
-            peer = broker_name(broker_id)
-            if peer not in self._pending and self._client.ready(peer, now, outputs):
+                continue
+            peer = self._peers.get(leader)
+            if peer is None:
+                peer = self._peers[leader] = broker_name(leader)
+            if peer not in self._pending:
+                by_peer.setdefault(peer, []).append(state)
+        for peer, states in by_peer.items():
+            if self._client.ready(peer, now, outputs):
                 self._send_fetch(peer, states, now, outputs)
 
     def send_list_offsets(self, now: float, outputs: list[Output]) -> None:
@@ -198,9 +214,9 @@ class Fetcher:
         versions: dict[TopicPartition, int] = completed.context  # type: ignore[assignment]  # what _send_fetch put there
         for fetched in response.partitions:
             state = self.partitions.get(fetched.partition)
-            if state is None or versions.get(fetched.partition) != state.version or state.state is not FetchState.FETCHING:
+            if state is None or versions.get(fetched.partition) != state.version or state.state is not _FETCHING:
                 continue  # obsolete: the partition was revoked or reset meanwhile
-            if fetched.error is not Error.NONE:
+            if fetched.error is not _NONE:
                 self._fetch_failed(state, fetched, now)
             elif fetched.diverging_end_offset >= 0:
                 self._truncated(state, fetched.diverging_end_offset, outputs)
@@ -230,14 +246,14 @@ class Fetcher:
         """Hand over up to `max_records`, oldest fetch first, and move the positions past them (FetchCollector.collectFetch)."""
         slices: list[PolledSlice] = []
         remaining = max_records
-        while self._completed and remaining > 0:
-            fetch = self._completed[0]
+        while self.buffering and remaining > 0:
+            fetch = self.buffering[0]
             if fetch.version == fetch.state.version:
                 remaining = self._take(fetch, remaining, slices)
             else:
                 fetch.index = len(fetch.batches)
             if fetch.index == len(fetch.batches):
-                self._completed.popleft()
+                self.buffering.popleft()
         return tuple(slices)
 
     def back_off_over(self, now: float) -> None:
@@ -264,9 +280,7 @@ class Fetcher:
         )
         self._pending[peer] = None
         versions = {state.partition: state.version for state in states}
-        # librdkafka adds the time that the broker may wait to socket.timeout.ms; Java's request.timeout.ms includes it.
-        timeout = None if settings.client is Client.JAVA else settings.request_timeout_ms + settings.fetch_max_wait_ms
-        self._client.send(peer, request, versions, now, outputs, timeout_ms=timeout)
+        self._client.send(peer, request, versions, now, outputs, self._timeout_ms)
 
     def _buffer(self, state: PartitionState, batches: tuple[LogBatch, ...]) -> None:
         last = batches[-1]
@@ -277,7 +291,7 @@ class Fetcher:
         state.fetch_epoch = last.leader_epoch
         state.buffered += count
         self.available += count
-        self._completed.append(CompletedFetch(state, batches))
+        self.buffering.append(CompletedFetch(state, batches))
         if self._trace is not None:
             self._trace(FetchedBatches(batches))
 
@@ -287,8 +301,11 @@ class Fetcher:
         position, taken = state.position, 0
         while fetch.index < len(batches) and remaining > 0:
             base_offset, next_offset, _, batch, _ = batches[fetch.index]
-            position = max(position, base_offset)
-            count = min(next_offset - position, remaining)
+            if position < base_offset:
+                position = base_offset
+            count = next_offset - position
+            if count > remaining:
+                count = remaining
             if count > 0:
                 start = position - base_offset
                 whole = start == 0 and position + count == next_offset

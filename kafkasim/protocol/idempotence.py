@@ -13,6 +13,8 @@ Simplified: librdkafka's idempotent producer follows Java's rules here (it would
 a fatal error for a gap at the head of the line).
 """
 
+# ruff: noqa: PLR1730 - on the hot path an `if` costs a third of a min() or max()
+
 from __future__ import annotations
 
 from kafkasim.protocol.errors import Error
@@ -40,11 +42,15 @@ class PartitionEntry:
 
 
 class TransactionManager:
-    """The producer id, its epoch, and the sequences of all partitions; at most `window` batches in flight in each."""
+    """The producer id, its epoch, and the sequences of all partitions; at most `window` batches in flight in each.
+
+    `settled`: there is a producer id, and nothing for `resolve` to do. Whatever gives it something to do takes this back.
+    """
 
     def __init__(self, window: int) -> None:
         self.producer_id = NO_PRODUCER_ID
         self.producer_epoch = -1
+        self.settled = False
         self._window = window
         self._entries: dict[TopicPartition, PartitionEntry] = {}
         self._epoch_bump_required = False
@@ -68,17 +74,19 @@ class TransactionManager:
         if self.producer_id == NO_PRODUCER_ID:
             return False
         entry = self._entry(batch.partition)
-        if not batch.has_sequence:
-            stale = (entry.producer_id, entry.producer_epoch) != (self.producer_id, self.producer_epoch)
-            if len(entry.in_flight) >= self._window:
+        if batch.base_sequence == NO_SEQUENCE:
+            if batch.partition in self._unresolved:
                 return False
-            return not (entry.in_flight and stale) and batch.partition not in self._unresolved
+            if not entry.in_flight:
+                return True
+            stale = entry.producer_epoch != self.producer_epoch or entry.producer_id != self.producer_id
+            return len(entry.in_flight) < self._window and not stale
         return not entry.in_flight or entry.in_flight[0].base_sequence == batch.base_sequence
 
     def assign_sequence(self, batch: ProducerBatch) -> None:
         """WHEN a batch is drained for the first time; THEN it takes the next sequence of its partition, for good."""
         entry = self._entry(batch.partition)
-        if (entry.producer_id, entry.producer_epoch) != (self.producer_id, self.producer_epoch):
+        if entry.producer_epoch != self.producer_epoch or entry.producer_id != self.producer_id:
             self._start_sequences_at_beginning(entry)
         batch.set_producer_state(self.producer_id, self.producer_epoch, entry.next_sequence)
         entry.next_sequence = (entry.next_sequence + batch.count) % SEQUENCE_SPACE
@@ -89,8 +97,14 @@ class TransactionManager:
     def handle_completed_batch(self, batch: ProducerBatch) -> None:
         """WHEN a batch succeeded."""
         entry = self._entry(batch.partition)
-        entry.last_acked_sequence = max(entry.last_acked_sequence, _last_sequence(batch))
-        self._remove_in_flight(entry, batch)
+        last_sequence = (batch.base_sequence + batch.count - 1) % SEQUENCE_SPACE
+        if last_sequence > entry.last_acked_sequence:
+            entry.last_acked_sequence = last_sequence
+        in_flight = entry.in_flight
+        if in_flight and in_flight[0] is batch:  # answers come in the order of requests
+            del in_flight[0]
+        else:
+            self._remove_in_flight(entry, batch)
 
     def handle_failed_batch(self, batch: ProducerBatch, error: Error, adjust_sequences: bool) -> None:
         """WHEN a batch failed for good; THEN its sequence is a gap, unless nobody knows (`adjust_sequences` False)."""
@@ -116,6 +130,7 @@ class TransactionManager:
 
     def mark_sequence_unresolved(self, batch: ProducerBatch) -> None:
         """WHEN a batch that had been sent before expired; THEN nothing new is sent to its partition until its fate is known."""
+        self.settled = False
         following = (_last_sequence(batch) + 1) % SEQUENCE_SPACE
         self._unresolved[batch.partition] = max(self._unresolved.get(batch.partition, 0), following)
 
@@ -130,6 +145,7 @@ class TransactionManager:
         if self._unresolved:
             self._settle_unresolved()
         if not self._epoch_bump_required:
+            self.settled = self.producer_id != NO_PRODUCER_ID and not self._unresolved
             return False
         if self.producer_epoch >= EPOCH_MAX:
             self.producer_id, self.producer_epoch = NO_PRODUCER_ID, -1
@@ -152,6 +168,7 @@ class TransactionManager:
                 del self._unresolved[partition]
 
     def _request_epoch_bump(self, partition: TopicPartition) -> None:
+        self.settled = False
         self._epoch_bump_required = True
         self._partitions_to_rewrite[partition] = None
 

@@ -8,7 +8,7 @@ A producer or consumer owns one `NetworkClient`. It never returns outputs of its
     client.send(peer, request, context, now, outputs, timeout_ms=None, expects_response=True)
     client.receive(event, source, now) -> Sequence[Completed]               a response, Connected or Disconnected
     client.wake(now, outputs) -> Sequence[Completed]                        requests and connections that timed out
-    client.poll(now, outputs)                        the last call of every receive() and wake(): asks for metadata if due
+    client.poll(now, outputs) -> float               the last call of every receive() and wake(): asks for metadata if due
     client.next_deadline() -> float                  O(1); infinite if nothing is waited for
     client.least_loaded_node(now) -> str | None      a peer for a request that any broker can answer
     client.disconnect(peer, now, outputs) -> Sequence[Completed]            give a connection up; close(outputs): all
@@ -25,6 +25,8 @@ Simplified: no ApiVersions request, so a connection is usable one round trip soo
 Simplified: connections are not closed after connections.max.idle.ms.
 """
 
+# ruff: noqa: PLR1730 - on the hot path an `if` costs a third of a min() or max()
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -36,6 +38,10 @@ from kafkasim.protocol.errors import Error
 from kafkasim.protocol.flavours import Client
 from kafkasim.protocol.messages import MetadataRequest, MetadataResponse
 from kafkasim.protocol.node import Close, Connect, Connected, Disconnected, Output, Random, Send, Trace
+
+_NONE = Error.NONE  # looked up once: CPython takes ten times as long for a member of an Enum as for a global
+_READY = ConnectionState.READY
+_NEWS = frozenset({Connected, Disconnected})  # of a connection; every other event is a response
 
 
 class NetworkSettings(Protocol):
@@ -141,7 +147,7 @@ class NetworkClient:
                 if connection is None or connection.state is ConnectionState.DISCONNECTED:
                     self._try_connect(peer, now, outputs)
                 return False
-        if connection is not None and connection.state is ConnectionState.READY:
+        if connection is not None and connection.state is _READY:
             return len(connection.in_flight) < self._max_in_flight
         self._try_connect(peer, now, outputs)
         return False
@@ -162,7 +168,7 @@ class NetworkClient:
         """
         outputs.append(Send(peer, request))
         if expects_response:
-            self._track(peer, request, context, now, timeout_ms, internal=False)
+            self._track(peer, request, context, now, timeout_ms, False)
 
     def least_loaded_node(self, now: float) -> str | None:
         """The peer for a request that any broker answers: a standing connection with few requests in flight, else one being made,
@@ -172,7 +178,7 @@ class NetworkClient:
     def is_unavailable(self, peer: str, now: float) -> bool:
         """Whether the connection to `peer` is gone and may not be opened again yet (ConsumerNetworkClient.isUnavailable)."""
         connection = self._connections.all.get(peer)
-        return connection is not None and connection.state is ConnectionState.DISCONNECTED and connection.reconnect_at > now
+        return connection is not None and connection.state is not _READY and self._is_backing_off(connection, now)
 
     def in_flight_count(self, peer: str) -> int:
         """How many requests wait for an answer from `peer`."""
@@ -183,15 +189,16 @@ class NetworkClient:
 
     def receive(self, event: object, source: str, now: float) -> Sequence[Completed]:
         """WHEN a response arrives, or a connection stands or is gone; THEN hand back the requests that are over."""
+        if type(event) not in _NEWS:
+            return self._answered(event, source, now)
         if isinstance(event, Connected):
             self._connections.connected(event.peer)
             return ()
-        if isinstance(event, Disconnected):
-            connection = self._connections.all.get(event.peer)
-            if connection is None or connection.state is ConnectionState.DISCONNECTED:
-                return ()  # it was closed from this side already
-            return self._disconnected(event.peer, connection, Error.NETWORK_EXCEPTION, now)
-        return self._answered(event, source, now)
+        assert isinstance(event, Disconnected), "there are two kinds of news of a connection"
+        connection = self._connections.all.get(event.peer)
+        if connection is None or connection.state is ConnectionState.DISCONNECTED:
+            return ()  # it was closed from this side already
+        return self._disconnected(event.peer, connection, Error.NETWORK_EXCEPTION, now)
 
     def wake(self, now: float, outputs: list[Output]) -> Sequence[Completed]:
         """WHEN a request or a connection attempt has waited its timeout; THEN close the connection and fail all in flight on it."""
@@ -206,18 +213,27 @@ class NetworkClient:
             over.extend(self._rebootstrap_after_trigger(now, outputs))
         return over
 
-    def poll(self, now: float, outputs: list[Output]) -> None:
-        """WHEN a receive() or wake() of the owner ends; THEN ask for metadata, if that is due and somebody can be asked."""
+    def poll(self, now: float, outputs: list[Output]) -> float:
+        """WHEN a receive() or wake() of the owner ends; THEN ask for metadata, if that is due and somebody can be asked.
+
+        Returns `next_deadline()`.
+        """
         if self.metadata.update_at <= now:
             self._maybe_update(now, outputs)
         else:
             self._metadata_deadline = self.metadata.update_at
+        return self.next_deadline()
 
     def next_deadline(self) -> float:
         """The earliest of: request timeout, connection timeout, end of a backoff that somebody waits for, metadata refresh."""
-        request = self._timeouts.first()
-        deadline = request.deadline if request is not None else NEVER
-        return min(deadline, self._connections.connect_deadline, self._refused_until, self._metadata_deadline, self._rebootstrap_at)
+        deadline = self._timeouts.deadline
+        if (connecting := self._connections.connect_deadline) < deadline:
+            deadline = connecting
+        if self._refused_until < deadline:
+            deadline = self._refused_until
+        if self._metadata_deadline < deadline:
+            deadline = self._metadata_deadline
+        return self._rebootstrap_at if self._rebootstrap_at < deadline else deadline
 
     def disconnect(self, peer: str, now: float, outputs: list[Output]) -> Sequence[Completed]:
         """WHEN the owner gives a connection up; THEN what is in flight on it is over, as if the connection had broken."""
@@ -251,9 +267,10 @@ class NetworkClient:
             return ()
         connection.in_flight.popleft()
         entry.done = True
+        self._timeouts.look()
         self.answering = True
         if not entry.internal:
-            return (Completed(source, entry.request, entry.context, response, Error.NONE),)
+            return (Completed(source, entry.request, entry.context, response, _NONE),)
         assert isinstance(response, MetadataResponse), "the client itself asks for metadata only"
         self._metadata_answered(response, source, now)
         return ()
@@ -278,6 +295,7 @@ class NetworkClient:
         """WHEN a connection is gone; THEN back off before the next attempt, fail what was in flight, suspect the metadata
         (processDisconnection, cancelInFlightRequests, handleServerDisconnect)."""
         in_flight = self._connections.disconnected(peer, connection, now)
+        self._timeouts.look()
         if self._connections.ready_count == 0:
             self.answering = False
         over: list[Completed] = []
@@ -290,6 +308,9 @@ class NetworkClient:
             self.metadata.failed_update(now)
         self.metadata.request_update()
         return over
+
+    def _is_backing_off(self, connection: Connection, now: float) -> bool:
+        return connection.state is ConnectionState.DISCONNECTED and connection.reconnect_at > now
 
     # ------------------------------------------------------------------------------------------------ metadata
 

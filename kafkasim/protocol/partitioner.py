@@ -59,9 +59,12 @@ class StickyPartition:
 
 
 class Partitioner:
-    """The partitioner of one producer, for all its topics. A topic must be in the metadata when it is asked about."""
+    """The partitioner of one producer, for all its topics. A topic must be in the metadata when it is asked about.
 
-    __slots__ = ("_batch_size", "_hashes", "_metadata", "_murmur2", "_random", "_sticky", "_sticky_linger_ms")
+    `sticky`: where records without keys went last, by topic.
+    """
+
+    __slots__ = ("_batch_size", "_hashes", "_metadata", "_murmur2", "_random", "_sticky_linger_ms", "sticky")
 
     def __init__(self, metadata: ClientMetadata, batch_size: int, murmur2_keys: bool, sticky_linger_ms: float, random: Random) -> None:
         self._metadata = metadata
@@ -69,7 +72,7 @@ class Partitioner:
         self._murmur2 = murmur2_keys
         self._sticky_linger_ms = sticky_linger_ms
         self._random = random
-        self._sticky: dict[str, StickyPartition] = {}
+        self.sticky: dict[str, StickyPartition] = {}
         self._hashes: dict[int, int] = {}
 
     def for_key(self, topic: str, key: int) -> TopicPartition:
@@ -81,17 +84,13 @@ class Partitioner:
         partitions = self._metadata.partitions[topic]
         return partitions[hashed % len(partitions)]
 
-    def peek(self, topic: str) -> StickyPartition | None:
-        """Where records without keys went last."""
-        return self._sticky.get(topic)
-
     # ------------------------------------------------------------------------------------------------ Java: sticky by bytes
 
     def current(self, topic: str) -> StickyPartition:
         """Java's partition for records without a key."""
-        sticky = self._sticky.get(topic)
+        sticky = self.sticky.get(topic)
         if sticky is None:
-            sticky = self._sticky[topic] = StickyPartition(self._draw_available(topic), NEVER)
+            sticky = self.sticky[topic] = StickyPartition(self._draw_available(topic), NEVER)
         return sticky
 
     def maybe_switch(self, topic: str, sticky: StickyPartition, all_batches_full: bool) -> bool:
@@ -101,7 +100,7 @@ class Partitioner:
         """
         produced = sticky.produced_bytes
         if (produced >= self._batch_size and all_batches_full) or produced >= 2 * self._batch_size:
-            self._sticky[topic] = StickyPartition(self._draw_available(topic), NEVER)
+            self.sticky[topic] = StickyPartition(self._draw_available(topic), NEVER)
             return True
         return False
 
@@ -117,9 +116,9 @@ class Partitioner:
 
     def current_until(self, topic: str, at: float) -> StickyPartition:
         """librdkafka's partition for a record without a key that came at `at`; it holds for records before `until`."""
-        sticky = self._sticky.get(topic)
+        sticky = self.sticky.get(topic)
         if sticky is None or at >= sticky.until or self._metadata.leaders.get(sticky.partition, NO_LEADER) == NO_LEADER:
-            sticky = self._sticky[topic] = StickyPartition(self._draw_twice(topic), at + self._sticky_linger_ms)
+            sticky = self.sticky[topic] = StickyPartition(self._draw_twice(topic), at + self._sticky_linger_ms)
         return sticky
 
     def _draw_twice(self, topic: str) -> TopicPartition:

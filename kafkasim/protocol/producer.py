@@ -31,9 +31,9 @@ class PendingSend:
 
     __slots__ = ("call", "deadline", "floor", "position", "reason", "waited")
 
-    def __init__(self, call: SendRecords) -> None:
+    def __init__(self, call: SendRecords, position: int) -> None:
         self.call = call
-        self.position = 0
+        self.position = position
         self.floor = -NEVER
         self.deadline = NEVER  # of the waiting record
         self.reason = Error.NONE  # what the waiting record will fail with
@@ -70,6 +70,10 @@ class Producer:
         self._served_version = -1  # of the metadata that unassigned messages were last held against
         self._pending: PendingSend | None = None
         self._answering = False
+        # How many records without keys of a topic, handed over from now on, bring the next event that `next_deadline()` does not
+        # foretell: a batch begun, whose linger then runs; a batch full; a send() that waits or fails. At least 1.
+        self.records_to_ready = self._accumulator.records_to_ready
+        self._deadline: float | None = None  # found once at the end of every turn: between turns nothing changes
 
     # ------------------------------------------------------------------------------------------------ the node
 
@@ -89,9 +93,11 @@ class Producer:
         outputs: list[Output] = []
         if self.closed:
             return outputs
-        if isinstance(event, SendRecords):
+        if type(event) is SendRecords:
             self._send_called(event, outputs)
-        elif isinstance(event, CloseClient):
+            if self._only_appended(now):
+                return outputs
+        elif type(event) is CloseClient:
             self._close_called()
         else:
             for completed in self._client.receive(event, source, now):
@@ -101,12 +107,7 @@ class Producer:
 
     def next_deadline(self) -> float | None:
         """The earliest of: send() gives up, a batch is ready or too old, a request or connection times out, metadata is due."""
-        if self.closed:
-            return None
-        deadline = min(self._client.next_deadline(), self._sender.next_deadline(), self._unassigned.next_expiry)
-        if self._pending is not None:
-            deadline = min(deadline, self._pending.deadline)
-        return deadline if deadline < NEVER else None
+        return self._deadline
 
     def wake(self, now: float) -> list[Output]:
         """Act on every deadline that is not after `now`."""
@@ -118,14 +119,17 @@ class Producer:
         self._turn(now, outputs)
         return outputs
 
-    def records_to_ready(self, topic: str) -> int:
-        """How many records without keys, handed over from now on, bring the next event that `next_deadline()` does not foretell.
-
-        That is: a batch begun, whose linger then runs; a batch full; a send() that waits or fails. At least 1.
-        """
-        return self._accumulator.records_to_ready(topic)
-
     # ------------------------------------------------------------------------------------------------ one turn
+
+    def _only_appended(self, now: float) -> bool:
+        """WHEN all records of a send() found their place and nothing else is due; THEN there is no turn to take: at most a batch was
+        begun, and it is ready, or too old, before whatever was to come next."""
+        if self._pending is not None or self._metadata.update_at <= now or not self._sender.has_nothing_to_do(now):
+            return False
+        next_send = self._sender.next_deadline()
+        if next_send < NEVER and (self._deadline is None or next_send < self._deadline):
+            self._deadline = next_send
+        return True
 
     def _turn(self, now: float, outputs: list[Output]) -> None:
         """WHEN anything happened; THEN the application's thread goes on if it can, then the sender, then metadata."""
@@ -133,17 +137,26 @@ class Producer:
             self._answering = self._client.answering
             if self._answering:
                 outputs.append(ProducerReady())
-        if self._unassigned:
+        if self._unassigned.waiting:
             self._serve_unassigned(now, outputs)
-        self._go_on(now, outputs)
+        if self._pending is not None:
+            self._go_on(now, outputs)
         self._sender.run(now, outputs)
         while self._pending is not None and self._go_on(now, outputs):  # sending or expiring made room
             self._sender.run(now, outputs)
-        if self._accumulator.closed and not self._accumulator.has_incomplete and not self._unassigned:
+        if self._accumulator.closed and not self._accumulator.has_incomplete and not self._unassigned.waiting:
             self.closed = True
             self._client.close(outputs)
+            self._deadline = None
             return
-        self._client.poll(now, outputs)
+        deadline = self._client.poll(now, outputs)
+        if (sender := self._sender.next_deadline()) < deadline:
+            deadline = sender
+        if self._unassigned.waiting and self._unassigned.next_expiry < deadline:
+            deadline = self._unassigned.next_expiry
+        if self._pending is not None and self._pending.deadline < deadline:
+            deadline = self._pending.deadline
+        self._deadline = deadline if deadline < NEVER else None
 
     def _go_on(self, now: float, outputs: list[Output]) -> bool:
         """WHEN send() is being called, or what it waits for may be there, or its time is up; THEN take the records one after the other.
@@ -171,7 +184,7 @@ class Producer:
         if self._accumulator.closed:
             self._fail(pending, stop, Error.PRODUCER_CLOSED, outputs)
             return True
-        if not self._accumulator.fits_at_all():
+        if not self._accumulator.fits_at_all:
             self._fail(pending, stop, Error.RECORD_TOO_LARGE, outputs)
             return True
         if topic not in self._metadata.partitions:
@@ -230,8 +243,14 @@ class Producer:
         assert self._pending is None, "the application's one thread is still inside an earlier send()"
         if self._accumulator.closed:
             outputs.append(Outcome(call.numbers, Error.PRODUCER_CLOSED, None, -1))
-        elif len(call.numbers):
-            self._pending = PendingSend(call)
+            return
+        topic, numbers, times, keys = call
+        taken, count = 0, len(numbers)
+        # The hot path: records that find their place straight away, with nobody before them and nothing to wait for.
+        if keys is None and topic in self._metadata.partitions and self._accumulator.fits_at_all and not self._unassigned.waiting:
+            taken = self._accumulator.append_unkeyed(topic, numbers, times, 0, count, -NEVER)
+        if taken < count:
+            self._pending = PendingSend(call, taken)
 
     def _close_called(self) -> None:
         """WHEN close() is called; THEN no send() is taken any more, every batch is ready, and the end comes with the last callback."""

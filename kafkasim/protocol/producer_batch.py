@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
+from collections import deque
 from collections.abc import Sequence
 
 from kafkasim.protocol.records import NO_PRODUCER_ID, NO_SEQUENCE, RECORD_BATCH_OVERHEAD, RecordBatch, TopicPartition
 
 NEVER = float("inf")
 NO_KEY = -1
+SHORT = 64  # below it a difference of offsets or timestamps takes one byte
 MAX_RECORD_OVERHEAD = 21  # DefaultRecord: an upper bound of everything but key, value and headers
 
 
@@ -31,12 +33,13 @@ def varint_step(value: int) -> int:
 class RecordSizes:
     """The sizes that records with one length of key and value can have (DefaultRecord.sizeInBytes, without headers)."""
 
-    __slots__ = ("_by_deltas", "upper_bound")
+    __slots__ = ("_by_deltas", "short", "upper_bound")
 
     def __init__(self, value_size: int, key_size: int = NO_KEY) -> None:
         payload = size_of_varint(key_size) + max(key_size, 0) + size_of_varint(value_size) + value_size + 1  # 1: no headers
         bodies = [1 + payload + deltas for deltas in range(21)]  # 1: attributes; deltas: the bytes of the two differences together
         self._by_deltas = [size_of_varint(body) + body for body in bodies]
+        self.short = self._by_deltas[2]  # of a record near the start of its batch: a byte for each of the two differences
         self.upper_bound = RECORD_BATCH_OVERHEAD + MAX_RECORD_OVERHEAD + payload  # estimateBatchSizeUpperBound: of a batch with this record
 
     def size(self, offset_delta: int, timestamp_delta: int) -> int:
@@ -121,6 +124,15 @@ class ProducerBatch:
         if self.closed:
             return 0
         count, size, base = self.count, self.size, self._base_timestamp
+        # The hot path: one look at the first and the last shows that all are of one size, and that all fit with room to spare.
+        first, last = times[start], times[stop - 1]
+        taken = stop - start
+        if count + taken < SHORT and last < base + SHORT and floor < base + SHORT and count + taken < self.record_limit:
+            added = taken * sizes.short
+            if size + added < self.size_limit and added < byte_cap and first >= base:
+                self.count, self.size = count + taken, size + added
+                self._add_numbers(numbers, start, stop)
+                return taken
         position = start
         while position < stop:
             arrived = times[position]
@@ -173,10 +185,14 @@ class ProducerBatch:
     def _add_numbers(self, numbers: Sequence[int], start: int, stop: int) -> None:
         """Keep a range as long as it is one: a batch of a million records is then three integers."""
         own = self.numbers
-        if isinstance(own, range) and isinstance(numbers, range) and numbers.step == 1 and (not own or own.stop == numbers[start]):
-            first = own.start if own else numbers[start]
-            self.numbers = range(first, numbers[start] + stop - start)
-            return
+        if type(own) is range and type(numbers) is range and numbers.step == 1:
+            first = numbers[start]
+            if not own:
+                self.numbers = range(first, first + stop - start)
+                return
+            if own.stop == first:
+                self.numbers = range(own.start, first + stop - start)
+                return
         if isinstance(own, range):
             if stop - start == 1 and (not own or own.stop == numbers[start]):
                 self.numbers = range(own.start if own else numbers[start], numbers[start] + 1)
@@ -205,3 +221,14 @@ class ProducerBatch:
                 producer, self.numbers, self.size, self.created, self.producer_id, self.producer_epoch, self.base_sequence
             )
         return self._record_batch
+
+
+class PartitionQueue:
+    """The batches of one partition that wait to be sent. `muted`: one is in flight and must not be overtaken."""
+
+    __slots__ = ("batches", "muted", "partition")
+
+    def __init__(self, partition: TopicPartition) -> None:
+        self.partition = partition
+        self.batches: deque[ProducerBatch] = deque()
+        self.muted = False

@@ -32,9 +32,10 @@ from kafkasim.protocol.messages import (
 from kafkasim.protocol.network_client import Completed, NetworkClient
 from kafkasim.protocol.node import Output, Random, Trace, broker_name
 from kafkasim.protocol.producer_batch import ProducerBatch
-from kafkasim.protocol.records import TopicPartition
+from kafkasim.protocol.records import NO_PRODUCER_ID, TopicPartition
 
 NEVER = float("inf")
+_NONE = Error.NONE  # looked up once: CPython takes ten times as long for a member of an Enum as for a global
 # librdkafka gives a request at least so long, even when its messages have already timed out (rd_kafka_ProduceRequest).
 LEAST_TIMEOUT_MS = 100.0
 
@@ -112,29 +113,41 @@ class Sender:
 
     def next_deadline(self) -> float:
         """The earliest of: a batch ready, a batch expired, the producer id to be asked for again."""
-        if self._transactions is not None and not self._transactions.has_producer_id:
+        if self._transactions is not None and self._transactions.producer_id == NO_PRODUCER_ID:
             return NEVER if self._init_in_flight or self._init_at == -NEVER else self._init_at
-        return min(self._accumulator.ready_at, self._accumulator.next_expiry)
+        accumulator = self._accumulator
+        return accumulator.ready_at if accumulator.ready_at < accumulator.next_expiry else accumulator.next_expiry
 
     # ------------------------------------------------------------------------------------------------ sending
+
+    def has_nothing_to_do(self, now: float) -> bool:
+        """Whether `run` would do nothing: most turns of a producer fall between two sends, and it takes no look at any queue to tell."""
+        accumulator = self._accumulator
+        return (
+            accumulator.ready_at > now
+            and accumulator.next_expiry > now
+            and not self._unsent
+            and self._client.metadata.version == self._metadata_version
+            and (self._transactions is None or self._transactions.settled)
+        )
 
     def run(self, now: float, outputs: list[Output]) -> None:
         """WHEN anything happened; THEN send all that is ready and can be sent, and after that expire what is too old (Sender.runOnce).
 
         Without a producer id an idempotent producer neither sends nor expires: runOnce returns before it gets there.
         """
-        if self._transactions is not None and not self._has_producer_id(self._transactions, now, outputs):
+        transactions, accumulator = self._transactions, self._accumulator
+        if transactions is not None and not transactions.settled and not self._has_producer_id(transactions, now, outputs):
             return
-        while self._send_ready(now, outputs):
-            pass
-        if self._accumulator.next_expiry <= now:
+        if accumulator.ready_at <= now or self._unsent or self._client.metadata.version != self._metadata_version:
+            while self._send_ready(now, outputs):
+                pass
+        if accumulator.next_expiry <= now:
             self._expire(now, outputs)
 
     def _send_ready(self, now: float, outputs: list[Output]) -> bool:
         """One request for each broker that is ready and can take one; True if another look is worth while (sendProducerData)."""
         accumulator, metadata = self._accumulator, self._client.metadata
-        if accumulator.ready_at > now and not self._unsent and metadata.version == self._metadata_version:
-            return False
         self._metadata_version = metadata.version
         self._unsent = False
         sent = False
@@ -170,7 +183,7 @@ class Sender:
                 self._trace(BatchSent(now, self._name, batch.partition, batch.numbers, peer, *state))
         if settings.acks == 0:
             for batch in batches:
-                self._complete_batch(batch, Error.NONE, -1, now, outputs)
+                self._complete_batch(batch, _NONE, -1, now, outputs)
 
     def _has_producer_id(self, transactions: TransactionManager, now: float, outputs: list[Output]) -> bool:
         """WHEN an idempotent producer takes a turn; THEN bump its epoch if that is due, or ask any broker for a producer id (KIP-98)."""
@@ -205,16 +218,22 @@ class Sender:
                 self._complete_batch(batch, completed.error, -1, now, outputs)
             return
         assert isinstance(response, ProduceResponse), "a broker answers a ProduceRequest with a ProduceResponse"
+        if len(batches) == 1:  # one request, one batch: the hot path
+            self._result(batches[0], response.results[0], now, outputs)
+            return
         by_partition = {batch.partition: batch for batch in batches}
         for result in response.results:
-            batch = by_partition[result.partition]
-            self._complete_batch(batch, result.error, result.base_offset, now, outputs)
-            if result.error.invalid_metadata and result.current_leader >= 0:
-                self._new_leader(result)
+            self._result(by_partition[result.partition], result, now, outputs)
+
+    def _result(self, batch: ProducerBatch, result: PartitionProduceResponse, now: float, outputs: list[Output]) -> None:
+        error = result.error
+        self._complete_batch(batch, error, result.base_offset, now, outputs)
+        if error is not _NONE and error.invalid_metadata and result.current_leader >= 0:
+            self._new_leader(result)
 
     def _producer_id_answered(self, response: object, now: float) -> None:
         self._init_in_flight = False
-        if isinstance(response, InitProducerIdResponse) and response.error is Error.NONE:
+        if isinstance(response, InitProducerIdResponse) and response.error is _NONE:
             assert self._transactions is not None, "only an idempotent producer asks for an id"
             self._transactions.set_producer_id(response.producer_id, response.producer_epoch)
         else:
@@ -227,7 +246,7 @@ class Sender:
 
     def _complete_batch(self, batch: ProducerBatch, error: Error, base_offset: int, now: float, outputs: list[Output]) -> None:
         """WHEN the fate of one attempt is known; THEN success, retry or failure (Sender.completeBatch)."""
-        if error is Error.NONE or error is Error.DUPLICATE_SEQUENCE_NUMBER:  # it is in the log already: a success, offset unknown
+        if error is _NONE or error is Error.DUPLICATE_SEQUENCE_NUMBER:  # it is in the log already: a success, offset unknown
             self._succeed(batch, base_offset, outputs)
         else:
             if self._can_retry(batch, error, now):
@@ -246,7 +265,7 @@ class Sender:
             self._transactions.handle_completed_batch(batch)
         if not batch.done:
             self._accumulator.complete(batch)
-            outputs.append(Outcome(batch.numbers, Error.NONE, batch.partition, base_offset))
+            outputs.append(Outcome(batch.numbers, _NONE, batch.partition, base_offset))
 
     def _can_retry(self, batch: ProducerBatch, error: Error, now: float) -> bool:
         if batch.done or batch.attempts >= self._settings.retries or batch.created + self._settings.delivery_timeout_ms <= now:

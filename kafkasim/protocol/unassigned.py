@@ -25,40 +25,37 @@ class Unassigned(NamedTuple):
 
 
 class UnassignedQueue:
-    """Messages without a partition, oldest first."""
+    """Messages without a partition (`waiting`), oldest first."""
 
-    __slots__ = ("_queue", "_timeout_ms")
+    __slots__ = ("_timeout_ms", "waiting")
 
     def __init__(self, timeout_ms: float) -> None:
         self._timeout_ms = timeout_ms
-        self._queue: deque[Unassigned] = deque()
-
-    def __bool__(self) -> bool:
-        return bool(self._queue)
+        self.waiting: deque[Unassigned] = deque()
 
     def add(self, call: SendRecords, start: int, stop: int) -> None:
         """Keep the records of `call` from `start` to `stop`."""
-        self._queue.append(Unassigned(call, start, stop))
+        self.waiting.append(Unassigned(call, start, stop))
 
     @property
     def next_expiry(self) -> float:
         """When the oldest message times out."""
-        return self._queue[0].call.times[self._queue[0].start] + self._timeout_ms if self._queue else NEVER
+        return self.waiting[0].call.times[self.waiting[0].start] + self._timeout_ms if self.waiting else NEVER
 
     def take_expired(self, now: float) -> list[Sequence[int]]:
         """WHEN message.timeout.ms has passed since a message was handed over; THEN it leaves."""
         expired: list[Sequence[int]] = []
         while self.next_expiry <= now:
-            call, start, stop = self._queue.popleft()
+            call, start, stop = self.waiting.popleft()
             end = max(bisect_right(call.times, now - self._timeout_ms, start, stop), start + 1)
             expired.append(call.numbers[start:end])
             if end < stop:
-                self._queue.appendleft(Unassigned(call, end, stop))
+                self.waiting.appendleft(Unassigned(call, end, stop))
         return expired
 
     def take_known(self, topics: Container[str]) -> list[Unassigned]:
         """WHEN metadata has arrived; THEN what is for one of its `topics` leaves, in order, for its partitions."""
-        known = [entry for entry in self._queue if entry.call.topic in topics]
+        known = [entry for entry in self.waiting if entry.call.topic in topics]
         if known:
-            self._queue = deque(entry for entry in self._queue if entry.call.topic not in topics)
+            self.waiting = deque(entry for entry in self.waiting if entry.call.topic not in topics)
         return known

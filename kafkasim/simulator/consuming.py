@@ -58,6 +58,9 @@ class ConsumingApplication:
         self._desk = desk
         self._ledger = ledger
         self._progress = progress
+        self._poll = PollRecords(desk.poll_timeout_ms)
+        self._partition_names: dict[TopicPartition, str] = {}
+        self._processed = progress.tally("processed", desk.group)
         self._loop = consume(desk.commit, desk.worker_commit)
         self._waiting: type[object] = object  # the step whose answer is awaited
         self._records: deque[PolledSlice] = deque()  # polled, to be handled on the application's own thread
@@ -79,7 +82,8 @@ class ConsumingApplication:
 
     def receive(self, event: object, source: str, now: float) -> list[Output]:
         """A message for the client, which may answer the application's call."""
-        return self._after(self.client.receive(event, source, now), now)
+        outputs = self.client.receive(event, source, now)
+        return self._after(outputs, now) if outputs else outputs
 
     def next_deadline(self) -> float | None:
         """The client's, the end of the chunk in hand, or of a worker's step, whichever is first."""
@@ -134,33 +138,30 @@ class ConsumingApplication:
     def _take(self, step: object, now: float) -> list[Output]:
         """Take steps until one has to wait."""
         while True:
-            match step:
-                case Poll():
-                    self._waiting = Poll
-                    return self._after(self.client.receive(PollRecords(self._desk.poll_timeout_ms), "", now), now)
-                case Process(records):
-                    if not records:
-                        step = self._loop.send(None)
-                        continue
+            kind = type(step)
+            if kind is Poll:
+                self._waiting = Poll
+                outputs = self.client.receive(self._poll, "", now)
+                return self._after(outputs, now) if outputs else outputs
+            if kind is Process:
+                records = step.records  # type: ignore[attr-defined]
+                if records:
                     self._waiting = Process
                     if self._workers is not None:
                         self._workers.give(records, now)
                         return []
                     self._records.extend(records)
                     return self._next_chunk(now)
-                case HandOver(records):
-                    assert self._workers is not None, "worker-threads has workers"
-                    self._workers.give(records, now)
-                    step = self._loop.send(None)
-                case Commit(upto):
-                    offsets = self._to_commit(upto)
-                    if offsets is None:
-                        step = self._loop.send(None)
-                        continue
+            elif kind is HandOver:
+                assert self._workers is not None, "worker-threads has workers"
+                self._workers.give(step.records, now)  # type: ignore[attr-defined]
+            else:
+                assert kind is Commit, f"no consumer loop takes the step {step}"
+                offsets = self._to_commit(step.upto)  # type: ignore[attr-defined]
+                if offsets is not None:
                     self._waiting = Commit
                     return self._after(self.client.receive(CommitOffsets(offsets), "", now), now)
-                case _:
-                    raise AssertionError(f"no consumer loop takes the step {step}")
+            step = self._loop.send(None)  # done at once
 
     def _to_commit(self, upto: Finished) -> tuple[tuple[TopicPartition, int], ...] | None:
         """None: nothing new. Empty: the positions of all that was polled."""
@@ -220,7 +221,7 @@ class ConsumingApplication:
         while self._records:
             head = self._records.popleft()
             count = len(head.numbers)
-            room = self._progress.room("processed", self._desk.group)
+            room = self._processed.room
             if room < count:
                 self._records.appendleft(_part(head, room, count))
                 head = _part(head, 0, room)
@@ -253,10 +254,11 @@ class ConsumingApplication:
             return False
         desk = self._desk
         at = now - self._progress.zero
-        self._ledger.handled.append(
-            Handled(desk.group, desk.member, str(part.partition), part.base_offset, part.producer, part.numbers, at, effect)
-        )
-        return self._progress.add("processed", desk.group, len(part.numbers), now)
+        name = self._partition_names.get(part.partition)
+        if name is None:
+            name = self._partition_names[part.partition] = str(part.partition)
+        self._ledger.handled.append(Handled(desk.group, desk.member, name, part.base_offset, part.producer, part.numbers, at, effect))
+        return self._processed.add(len(part.numbers), now)
 
 
 def _part(whole: PolledSlice, start: int, stop: int) -> PolledSlice:

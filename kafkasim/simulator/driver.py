@@ -32,7 +32,7 @@ class Wires(Protocol):
 
     def connect(self, host: Host, peer: str) -> None: ...  # noqa: D102 - the network's docstrings stand there
 
-    def send(self, host: Host, peer: str, message: object) -> None: ...  # noqa: D102
+    def write(self, pipe: Any, message: object, now: float) -> None: ...  # noqa: D102
 
     def close(self, host: Host, peer: str) -> None: ...  # noqa: D102
 
@@ -217,31 +217,36 @@ class Driver:
 
     def after(self, host: Host, outputs: list[Output], now: float) -> None:
         """A node was given input: do what it asks for, and see when it wants to be woken."""
-        network = self.network
-        assert network is not None, "the network is attached before the first process starts"
-        for output in outputs:
-            kind = type(output)
-            if kind is Send:
-                network.send(host, output.peer, output.message)  # type: ignore[attr-defined]  # `kind` says so
-            elif kind is Connect:
-                network.connect(host, output.peer)  # type: ignore[attr-defined]  # `kind` says so
-            elif kind is Close:
-                network.close(host, output.peer)  # type: ignore[attr-defined]  # `kind` says so
-            elif host.answer is not None:
-                host.answer(output, now)
-        self.arm(host)
+        if outputs:
+            network = self.network
+            assert network is not None, "the network is attached before the first process starts"
+            pipes = host.pipes
+            output: Any
+            for output in outputs:
+                kind = type(output)
+                if kind is Send:
+                    peer, message = output
+                    pipe = pipes.get(peer)
+                    if pipe is not None:  # else the connection is gone, and the bytes go nowhere
+                        network.write(pipe, message, now)
+                elif kind is Connect:
+                    network.connect(host, output.peer)
+                elif kind is Close:
+                    network.close(host, output.peer)
+                elif host.answer is not None:
+                    host.answer(output, now)
+        self.arm(host, now)
 
-    def arm(self, host: Host) -> None:
+    def arm(self, host: Host, now: float) -> None:
         """Put one wake-up into the heap, unless one that is not later is there already."""
         node = host.node
-        now = self.env.now
         if node is None or host.busy_until > now:
             return
         deadline = node.next_deadline()
-        if deadline is None or deadline == _NEVER:
+        if deadline is None:
             return
         pending = host.pending_wakes
-        if pending and pending[0] <= deadline:
+        if (pending and pending[0] <= deadline) or deadline == _NEVER:
             return
         heapq.heappush(pending, deadline)
         self.env.schedule(_Wake(self, host), delay=deadline - now if deadline > now else 0.0)
@@ -254,7 +259,7 @@ class Driver:
             heapq.heappop(host.pending_wakes)
         if host.status is Status.RUNNING:
             self._wake_if_due(host)
-            self.arm(host)
+            self.arm(host, self.env.now)
 
     def _wake_if_due(self, host: Host) -> None:
         node = host.node
@@ -283,7 +288,7 @@ class Driver:
             self._handle(host, event, source)
         if host.status is Status.RUNNING:
             host.ready = not host.inbox and not host.write_ms and host.busy_until <= self.env.now
-            self.arm(host)
+            self.arm(host, self.env.now)
 
     def _handle(self, host: Host, event: object, source: str) -> None:
         node = host.node

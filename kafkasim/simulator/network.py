@@ -135,18 +135,24 @@ class Network:
         connection.upstream = _Pipe(connection, self.link(host.name, name), server, server_peer)
         connection.downstream = _Pipe(connection, self.link(name, host.name), host, peer)
         host.pipes[peer] = connection.upstream
-        self._transmit(connection.upstream, _SYN)
+        self._sign(connection.upstream, _SYN)
 
-    def send(self, host: Host, peer: str, message: object) -> None:
-        """Write to a connection; where there is none any more, the bytes go nowhere."""
-        pipe = host.pipes.get(peer)
-        if pipe is None:
-            return
+    def write(self, pipe: _Pipe, message: object, now: float) -> None:
+        """Put bytes on their way: their fate is decided here, and they are one entry in the heap."""
         link = pipe.link
         if link.drop_probability and pipe is pipe.connection.downstream and link.draw() < link.drop_probability:
             self._break(pipe.connection)  # TCP is ordered: once an answer is lost, none after it can pass
             return
-        self._transmit(pipe, message)
+        if link.cuts:
+            link.held.append((pipe, message))
+            return
+        at = now + link.latency_ms
+        if link.jitter_ms:
+            at += link.jitter_ms * (2.0 * link.draw() - 1.0)
+        if at <= pipe.last:
+            at = pipe.last + _APART
+        pipe.last = at
+        self.driver.env.schedule(_Delivery(self, pipe, message), delay=at - now if at > now else 0.0)
 
     def close(self, host: Host, peer: str) -> None:
         """close(): what was written still goes, what would come is not read any more, and the other side learns of it."""
@@ -154,7 +160,7 @@ class Network:
         if pipe is not None:
             connection = pipe.connection
             (connection.downstream if pipe is connection.upstream else connection.upstream).shut = True
-            self._transmit(pipe, _RESET)
+            self._sign(pipe, _RESET)
 
     # ------------------------------------------------------------------------------------------------ what faults do
 
@@ -166,7 +172,7 @@ class Network:
         host.pipes.clear()
         for pipe in pipes:
             if not power:
-                self._transmit(pipe, _RESET)
+                self._sign(pipe, _RESET)
 
     def powered_on(self, host: Host) -> None:
         """The machine answers again: with a reset, to whoever went on writing to an old connection.
@@ -188,7 +194,7 @@ class Network:
         if not link.cuts:
             held, link.held = link.held, deque()
             for pipe, message in held:
-                self._transmit(pipe, message)
+                self.write(pipe, message, self.driver.now)
 
     def delay(self, source: str, target: str, latency_ms: float, jitter_ms: float) -> None:
         """Add to the latency of a link, until `undelay`."""
@@ -229,20 +235,12 @@ class Network:
 
     # ------------------------------------------------------------------------------------------------ bytes on their way
 
-    def _transmit(self, pipe: _Pipe, message: object) -> None:
+    def _sign(self, pipe: _Pipe, sign: _Sign) -> None:
+        """TCP's own signs travel as bytes do; only an answer of an application can be swallowed."""
         link = pipe.link
-        if link.cuts:
-            link.held.append((pipe, message))
-            return
-        env = self.driver.env
-        now = env.now
-        at = now + link.latency_ms
-        if link.jitter_ms:
-            at += link.jitter_ms * (2.0 * link.draw() - 1.0)
-        if at <= pipe.last:
-            at = pipe.last + _APART
-        pipe.last = at
-        env.schedule(_Delivery(self, pipe, message), delay=at - now if at > now else 0.0)
+        probability, link.drop_probability = link.drop_probability, 0.0
+        self.write(pipe, sign, self.driver.now)
+        link.drop_probability = probability
 
     def arrived(self, pipe: _Pipe, message: object) -> None:
         """A message whose receiver cannot simply read it, or a sign."""
@@ -262,10 +260,10 @@ class Network:
         if sign is _SYN:
             pipe.receiver_incarnation = host.incarnation
             if host.status is Status.DOWN or not getattr(host.node, "accepts_connections", True):
-                self._transmit(connection.downstream, _RESET)
+                self._sign(connection.downstream, _RESET)
             else:
                 host.pipes[pipe.source] = connection.downstream
-                self._transmit(connection.downstream, _ACCEPTED)
+                self._sign(connection.downstream, _ACCEPTED)
         elif host.incarnation == pipe.receiver_incarnation and not pipe.shut:
             if sign is _ACCEPTED:
                 self.driver.deliver(host, Connected(pipe.source), pipe.source)
@@ -288,7 +286,7 @@ class Network:
             waiting.append(pipe)
         else:
             connection = pipe.connection
-            self._transmit(connection.downstream if pipe is connection.upstream else connection.upstream, _RESET)
+            self._sign(connection.downstream if pipe is connection.upstream else connection.upstream, _RESET)
 
     def _break(self, connection: _Connection) -> None:
         for pipe in (connection.upstream, connection.downstream):

@@ -10,18 +10,22 @@ from array import array
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+
+import numpy as np
 
 from kafkasim.ledger import Callback, Ledger, Resent, Sent, Spooled
 from kafkasim.protocol.calls import Outcome, SendRecords, SendUnblocked
 from kafkasim.protocol.errors import Error
 from kafkasim.protocol.node import Output
 from kafkasim.protocol.producer import Producer
+from kafkasim.protocol.records import TopicPartition
 from kafkasim.simulator.progress import Progress
 from kafkasim.stores import Spool
 from kafkasim.workload import ON_FAILURE, AwaitBroker, GiveUp, Loop, Resend, Send, SpoolPut, SpoolRemove, SpoolTake, drain_spool, produce
 
 _SPOOL_LIMIT = 500
+_NONE = Error.NONE  # looked up once: CPython takes ten times as long for a member of an Enum as for a global
 
 
 @dataclass(slots=True)
@@ -39,14 +43,32 @@ class Source:
     spool_retry_ms: float
     spool: Spool | None
     handed_over: int = 0  # records 0 … handed_over - 1 went to send()
-    called_back: bytearray = field(default_factory=bytearray)
+    run_index: int = -1  # where in `Ledger.sent` the newest run of records is, and its first record; it ends at `handed_over`
+    run_first: int = 0
 
-    def restart_at(self) -> int:
-        """on.restart: the next record, or the first that never had a callback."""
-        if self.on_restart == "continue":
+    def restart_at(self, ledger: Ledger) -> int:
+        """on.restart: the next record, or the first that never had a callback (as the ledger, which outlives everything, has it)."""
+        if self.on_restart == "continue" or not self.handed_over:
             return self.handed_over
-        first_open = self.called_back.find(0)
-        return min(len(self.called_back) if first_open < 0 else first_open, self.handed_over)
+        called_back = bytearray(len(self.arrivals))
+        for entry in ledger.callbacks:
+            if entry.producer == self.name:
+                for number in entry.numbers:
+                    called_back[number] = 1
+        first_open = called_back.find(0)
+        return self.handed_over if first_open < 0 else min(first_open, self.handed_over)
+
+    def begin_run(self, ledger: Ledger) -> None:
+        """WHEN a record is first handed over after another producer's; THEN a new entry begins. What follows only moves `handed_over`:
+        the entry gets its end when the run ends, its times at the very end (`close_ledger`)."""
+        self.end_run(ledger)
+        self.run_index, self.run_first = len(ledger.sent), self.handed_over
+        ledger.sent.append(Sent(self.name, range(0), 0.0))
+
+    def end_run(self, ledger: Ledger) -> None:
+        """Write down how far the newest run went."""
+        if self.run_index >= 0:
+            ledger.sent[self.run_index] = Sent(self.name, range(self.run_first, self.handed_over), 0.0)
 
 
 class ProducingApplication:
@@ -58,8 +80,11 @@ class ProducingApplication:
         self._source = source
         self._ledger = ledger
         self._progress = progress
-        self._next = source.restart_at()
-        self._wake_at: float | None = None  # when the next records will be handed over
+        self._sent = progress.tally("sent", source.name)
+        self._acked = progress.tally("acked", source.name)
+        self._partition_names: dict[TopicPartition | None, str] = {None: ""}
+        self._deadline: float | None = None  # found once at the end of every event: between events nothing changes
+        self._next = source.restart_at(ledger)
         self._main = produce(range(self._next, len(source.arrivals)))
         self._end = self._next  # records below this may be sent: set by the step Send
         self._queue: deque[tuple[float, _Awaited]] = deque()  # re-sends and when they are due
@@ -79,26 +104,34 @@ class ProducingApplication:
         outputs = self.client.start(now)
         if self._source.spool is not None and self._source.spool.pending():
             self._spool_due = now + self._source.spool_retry_ms
-        self._schedule()
-        return self._after(outputs, now)
+        return self._settle(self._after(outputs, now) if outputs else outputs)
 
     def receive(self, event: object, source: str, now: float) -> list[Output]:
         """A message for the client; what has arrived by now is handed over first."""
-        outputs = self._hand_over(now) if self._arrived(now) else []
-        outputs += self.client.receive(event, source, now)
-        return self._after(outputs, now)
+        if self._next < self._end and self._source.arrivals[self._next] <= now:
+            outputs = self._hand_over(now)
+            outputs += self.client.receive(event, source, now)
+        else:
+            outputs = self.client.receive(event, source, now)
+        return self._settle(self._after(outputs, now) if outputs else outputs)
 
     def next_deadline(self) -> float | None:
         """The client's, the next hand-over's, a re-send's or the spool's, whichever is first."""
-        deadline = self.client.next_deadline()
-        wake = self._wake_at
-        if wake is not None and (deadline is None or wake < deadline) and not self.client.blocked:
+        return self._deadline
+
+    def _settle(self, outputs: list[Output]) -> list[Output]:
+        """The last step of every event: see when the next one is due, and pass the event's `outputs` on."""
+        client = self.client
+        deadline = client.next_deadline()
+        wake = self._next_hand_over() if self._next < self._end else None
+        if wake is not None and (deadline is None or wake < deadline) and not client.blocked:
             deadline = wake
-        if self._queue and not self.client.blocked and (deadline is None or self._queue[0][0] < deadline):
+        if self._queue and not client.blocked and (deadline is None or self._queue[0][0] < deadline):
             deadline = self._queue[0][0]
         if self._spool_due is not None and (deadline is None or self._spool_due < deadline):
             deadline = self._spool_due
-        return deadline
+        self._deadline = deadline
+        return outputs
 
     def wake(self, now: float) -> list[Output]:
         """Hand over what has arrived, then let the client act."""
@@ -108,7 +141,7 @@ class ProducingApplication:
             outputs += self.client.wake(now)
         if self._spool_due is not None and self._spool_due <= now:
             self._broker_answers(now)
-        return self._after(outputs, now)
+        return self._settle(self._after(outputs, now) if outputs else outputs)
 
     @property
     def finished(self) -> bool:
@@ -123,9 +156,6 @@ class ProducingApplication:
 
     # ------------------------------------------------------------------------------------------------ sending
 
-    def _arrived(self, now: float) -> bool:
-        return self._next < self._end and self._source.arrivals[self._next] <= now
-
     def _hand_over(self, now: float) -> list[Output]:
         """Re-sends that are due, then all records that have arrived, up to the next `when: {sent: …}`."""
         outputs: list[Output] = []
@@ -133,47 +163,44 @@ class ProducingApplication:
             outputs += self._send_again(self._queue.popleft()[1], now)
         first = self._next
         if first < self._end and not self.client.blocked:
-            source = self._source
-            last = bisect_right(source.arrivals, now, first, self._end)
-            last = min(last, first + self._progress.room("sent", source.name))
+            last = self._arrived(now)
+            if last - first > self._sent.room:  # up to the next `when: {sent: …}`
+                last = first + self._sent.room
             if last > first:
                 outputs += self._send_first(first, last, now)
-        self._schedule()
         return outputs
+
+    def _arrived(self, now: float) -> int:
+        """The first record still to come. Few have come since the last look: begin the search among the next ones."""
+        arrivals, near, end = self._source.arrivals, self._next + 16, self._end
+        while near < end and arrivals[near] <= now:
+            near += near - self._next
+        return bisect_right(arrivals, now, self._next, near if near < end else end)
 
     def _send_first(self, first: int, last: int, now: float) -> list[Output]:
         source = self._source
         numbers = range(first, last)
         self._next = last
-        repeated = max(0, min(last, source.handed_over) - first)  # after a restart with on.restart: resend
-        if repeated:
+        repeated = 0
+        if first < source.handed_over:  # after a restart with on.restart: resend
+            repeated = min(last, source.handed_over) - first
             self._ledger.resent.append(Resent(source.name, numbers[:repeated], now - self._progress.zero, False))
         if last > source.handed_over:
-            self._record_sent(numbers[repeated:])
+            if source.run_index != len(self._ledger.sent) - 1 or source.run_index < 0:
+                source.begin_run(self._ledger)
             source.handed_over = last
         self.unresolved += last - first
-        self._progress.add("sent", source.name, last - first - repeated, now)
+        self._sent.add(last - first - repeated, now)
         keys = None if source.keys is None else source.keys[first:last]
         return self.client.receive(SendRecords(source.topic, numbers, source.arrivals[first:last], keys), "", now)
 
-    def _record_sent(self, numbers: range) -> None:
-        """One entry for a whole run of records: its times are the schedule's, cut out once, at the end (`close_ledger`)."""
-        sent = self._ledger.sent
-        if sent and sent[-1].producer == self._source.name and sent[-1].numbers[-1] + 1 == numbers[0]:
-            sent[-1] = Sent(self._source.name, range(sent[-1].numbers[0], numbers[-1] + 1), 0.0)
-        else:
-            sent.append(Sent(self._source.name, numbers, 0.0))
-
-    def _schedule(self) -> None:
-        """Sleep until a record would begin a batch or complete one; between the two nobody could tell when it was handed over."""
-        first = self._next
-        if first >= self._end:
-            self._wake_at = None
-            return
-        source = self._source
-        count = 1 if source.keys is not None else max(1, self.client.records_to_ready(source.topic))
-        count = min(count, self._progress.room("sent", source.name), self._end - first)
-        self._wake_at = source.arrivals[first + count - 1]
+    def _next_hand_over(self) -> float:
+        """When a record will begin a batch or complete one; between the two nobody could tell when it was handed over."""
+        first, source = self._next, self._source
+        count = self.client.records_to_ready(source.topic) if source.keys is None else 1
+        if count > 1:
+            count = min(count, self._sent.room, self._end - first)
+        return source.arrivals[first + count - 1]
 
     def _send_again(self, awaited: _Awaited, now: float) -> list[Output]:
         source = self._source
@@ -201,23 +228,23 @@ class ProducingApplication:
                 passed.append(output)
         if unblocked:  # what waited for the thread goes out behind what the client has just written
             return passed + self._after(self._hand_over(now), now)
-        self._schedule()  # a batch that went, or came, changes which record matters next
         return passed
 
     def _called_back(self, outcome: Outcome, now: float) -> None:
         source = self._source
         numbers, error = outcome.numbers, outcome.error
         self.unresolved -= len(numbers)
-        failed = error is not Error.NONE
-        partition = "" if outcome.partition is None else str(outcome.partition)
+        failed = error is not _NONE
+        partition = self._partition_names.get(outcome.partition)
+        if partition is None:
+            partition = self._partition_names[outcome.partition] = str(outcome.partition)
         name = error.kafka_name if failed else ""
         at = now - self._progress.zero
         # The last of several attempts may be refused for certain where an earlier one, unanswered, was not.
         definite = failed and error.definite and (outcome.partition is None or source.retries == 0)
         self._ledger.callbacks.append(Callback(source.name, numbers, at, name, partition, outcome.base_offset, definite))
-        _note(source.called_back, numbers)
         if not failed:
-            self._progress.add("acked", source.name, len(numbers), now)
+            self._acked.add(len(numbers), now)
             if self._source.spool is not None:
                 self._broker_answers(now)
         fresh: Sequence[int] = self._answer_awaited(numbers, failed, now) if self._awaited else numbers
@@ -295,24 +322,13 @@ class _Awaited:
         self.failed: list[int] = []
 
 
-def _note(flags: bytearray, numbers: Sequence[int]) -> None:
-    """Set the flags of `numbers`, growing as needed."""
-    if not len(numbers):
-        return
-    highest = numbers[-1] if isinstance(numbers, range) else max(numbers)
-    if highest >= len(flags):
-        flags.extend(bytes(highest + 1 - len(flags)))
-    if isinstance(numbers, range) and numbers.step == 1:
-        flags[numbers.start : numbers.stop] = b"\x01" * len(numbers)
-    else:
-        for number in numbers:
-            flags[number] = 1
-
-
 def close_ledger(ledger: Ledger, sources: Sequence[Source], zero: float) -> None:
     """Give each Sent entry its times: the schedule's, in ms since the workload began."""
+    for source in sources:
+        source.end_run(ledger)
     by_name = {source.name: source for source in sources}
     for index, entry in enumerate(ledger.sent):
         arrivals = by_name[entry.producer].arrivals
-        times = array("d", (at - zero for at in arrivals[entry.numbers[0] : entry.numbers[-1] + 1]))
+        of_entry = np.frombuffer(arrivals, dtype=np.float64)[entry.numbers[0] : entry.numbers[-1] + 1]
+        times = array("d", (of_entry - zero).tobytes())
         ledger.sent[index] = entry._replace(times=times)

@@ -201,9 +201,9 @@ def test_one_wake_up_a_host_is_armed_and_a_later_deadline_adds_none() -> None:
     world = World()
     toy, host = world.toys["a"], world.driver.hosts["a"]
     toy.deadline = 100.0
-    world.driver.arm(host)
+    world.driver.arm(host, world.driver.now)
     toy.deadline = 200.0
-    world.driver.arm(host)
+    world.driver.arm(host, world.driver.now)
     assert host.pending_wakes == [100.0]
     world.run(300)
     assert toy.woken == [200.0]
@@ -213,7 +213,7 @@ def test_a_killed_process_is_not_woken() -> None:
     world = World()
     toy, host = world.toys["a"], world.driver.hosts["a"]
     toy.deadline = 10.0
-    world.driver.arm(host)
+    world.driver.arm(host, world.driver.now)
     world.driver.kill(host)
     world.run(50)
     assert toy.woken == []

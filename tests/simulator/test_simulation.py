@@ -121,9 +121,7 @@ def test_progress_strikes_in_the_middle_of_a_batch_of_records() -> None:
 
 
 def test_a_fault_without_an_end_lasts_until_the_heal() -> None:
-    lasting = scenario(
-        "producers: [{name: shop, topic: orders, records: 1000}]\nfaults: [{at: 1s, fault: crash, node: broker(3)}]\n"
-    )
+    lasting = scenario("producers: [{name: shop, topic: orders, records: 1000}]\nfaults: [{at: 1s, fault: crash, node: broker(3)}]\n")
     ledgers: list[Ledger] = []
     run(lasting, keep=ledgers.append)
     fault = ledgers[0].faults[0]
