@@ -120,6 +120,7 @@ class Broker:
             BrokerHeartbeatResponse: self._heartbeat_answered,
             BrokerRegistrationResponse: self._registration_answered,
             AlterPartitionResponse: self._alter_partition_answered,
+            **dict.fromkeys(apis.handlers, self._channel.receive),
             Connected: self._connected,
             Disconnected: self._disconnected,
             BeginControlledShutdown: self._begin_controlled_shutdown,
@@ -161,11 +162,7 @@ class Broker:
 
     def receive(self, event: object, source: str, now: float) -> list[Output]:
         """A request of a client or follower, an answer to one of ours, or news of a connection."""
-        handler = self._handlers.get(type(event))
-        if handler is not None:
-            handler(event, source, now)
-        else:
-            self._channel.receive(event, source, now)
+        self._handlers[type(event)](event, source, now)
         if self._channel.unmuted:
             self._channel.drain(now)
         outputs = self._outbox.copy()

@@ -57,7 +57,7 @@ class CoordinatorShard:
 class CoordinatorRuntime:
     """All coordinators of one broker."""
 
-    __slots__ = ("_alarm", "_broker_id", "_channel", "_config", "_metadata", "_parked", "_replicas", "_shards", "_trace")
+    __slots__ = ("_alarm", "_broker_id", "_channel", "_config", "_metadata", "_parked", "_partition_of", "_replicas", "_shards", "_trace")
 
     def __init__(
         self,
@@ -78,6 +78,7 @@ class CoordinatorRuntime:
         self._trace = trace
         self._shards: dict[int, CoordinatorShard] = {}
         self._parked: dict[str, Connection] = {}  # by key: who waits for a rebalance
+        self._partition_of: dict[str, int] = {}  # by group; a name's hash never changes, so what is known stays true
 
     # ------------------------------------------------------------------------------------------------ leadership
 
@@ -162,7 +163,10 @@ class CoordinatorRuntime:
     # ------------------------------------------------------------------------------------------------ helpers
 
     def _shard_of(self, group: str) -> CoordinatorShard | None:
-        return self._shards.get(offsets_partition_of(group, self._config.offsets_topic_num_partitions))
+        partition = self._partition_of.get(group)
+        if partition is None:
+            partition = self._partition_of[group] = offsets_partition_of(group, self._config.offsets_topic_num_partitions)
+        return self._shards.get(partition)
 
     def _answer(self, answers: list[tuple[str, object]]) -> None:
         for key, response in answers:

@@ -8,9 +8,10 @@ Simplified: the answer names every partition that was asked for; with fetch sess
 
 from __future__ import annotations
 
-from kafkasim.protocol.errors import Error
-from kafkasim.protocol.hosted_partitions import HostedPartitions
+from kafkasim.protocol.errors import NO_ERROR
+from kafkasim.protocol.hosted_partitions import HostedPartition, HostedPartitions
 from kafkasim.protocol.messages import FetchedPartition, FetchPartition, FetchRequest, FetchResponse
+from kafkasim.protocol.partition import Partition
 from kafkasim.protocol.purgatory import DelayedFetch, ExpirationQueue, FetchWatchers
 from kafkasim.protocol.request_channel import Connection, RequestChannel
 from kafkasim.protocol.scheduled_tasks import Alarm
@@ -26,45 +27,59 @@ class FetchPurgatory:
         self._channel = channel
         self._expiring: ExpirationQueue[DelayedFetch] = ExpirationQueue(alarm)
 
+    def nothing_to_read(self, request: FetchRequest) -> list[HostedPartition] | None:
+        """A fetch for which there is nothing to read yet, and which may wait: its partitions. None: it must be read to know."""
+        _, replica_id, _, max_wait_ms, min_bytes, _, _, partitions = request
+        if min_bytes <= 0 or max_wait_ms <= 0 or not partitions:
+            return None
+        hosts = []
+        get = self._hosted.get
+        for fetch in partitions:
+            hosted = get(fetch.partition)
+            if hosted is None or not hosted.partition.nothing_to_read(fetch, replica_id):
+                return None
+            hosts.append(hosted)
+        return hosts
+
     def read_from_log(self, request: FetchRequest) -> tuple[list[FetchedPartition], bool]:
         """All partitions of a fetch in its order, and whether that is an answer or should wait.
 
         `max_bytes` of the request ends the reading, but never before one batch: else a large one would never be read.
         """
+        _, replica_id, _, _, min_bytes, max_bytes, read_committed, partitions = request
         results = []
         size = 0
         answers = False
-        for wanted in request.partitions:
-            fetch = wanted
+        for fetch in partitions:
             hosted = self._hosted.get(fetch.partition)
             if hosted is None:
                 results.append(self._absent(fetch))
                 answers = True
                 continue
-            remaining = request.max_bytes - size
-            if remaining < fetch.max_bytes:
-                fetch = fetch._replace(max_bytes=max(remaining, 0))
-            result = hosted.partition.read_for_fetch(fetch, request.replica_id, request.read_committed)
+            remaining = max_bytes - size
+            wanted = fetch if remaining >= fetch.max_bytes else fetch._replace(max_bytes=max(remaining, 0))
+            result = hosted.partition.read_for_fetch(wanted, replica_id, read_committed)
             if result.batches:
                 if size and remaining <= 0:
                     result = result._replace(batches=())
                 for log_batch in result.batches:
                     size += log_batch.batch.size
-            elif result.error is not Error.NONE or result.diverging_epoch >= 0:
+            elif result.error is not NO_ERROR or result.diverging_epoch >= 0:
                 answers = True
             results.append(result)
-        return results, answers or size >= request.min_bytes
+        return results, answers or size >= min_bytes
 
-    def park(self, request: FetchRequest, connection: Connection, now: float) -> None:
-        """A fetch that found too little, and may wait."""
-        operation = DelayedFetch(now + request.max_wait_ms, request, connection)
+    def park(self, request: FetchRequest, connection: Connection, hosts: list[HostedPartition], found_nothing: bool, now: float) -> None:
+        """A fetch that found too little in `hosts`, and may wait."""
+        max_wait_ms = request.max_wait_ms
+        operation = DelayedFetch(now + max_wait_ms, request, connection, found_nothing)
+        watched = operation.watched
         is_follower = request.replica_id >= 0
-        for fetch in request.partitions:
-            hosted = self._hosted[fetch.partition]
+        for hosted in hosts:
             watchers = hosted.follower_fetches if is_follower else hosted.consumer_fetches
             watchers[operation] = None
-            operation.watched.append(watchers)
-        self._expiring.add(operation, request.max_wait_ms)
+            watched.append(watchers)
+        self._expiring.add(operation, max_wait_ms)
 
     def try_complete(self, fetches: FetchWatchers) -> None:
         """Something happened to a partition that these fetches watch."""
@@ -72,6 +87,34 @@ class FetchPurgatory:
             results, answers = self.read_from_log(operation.request)
             if answers:
                 self._complete(operation, results)
+            else:
+                operation.found_nothing = False
+
+    def try_complete_with(self, news: Partition, fetches: FetchWatchers) -> None:
+        """There is more to read in `news`, which these fetches watch, and nothing else has happened.
+
+        Who had found nothing before finds this and nothing else. What could make it differ (leadership, truncation) answers parked
+        fetches itself, so it need not be asked again. Readers that stand at one place, as followers do, are given the same.
+        """
+        name = news.partition
+        told_fetch = told = None
+        for operation in list(fetches):
+            request = operation.request
+            results = []
+            size = 0
+            for fetch in request.partitions:
+                if fetch.partition != name:
+                    results.append(self._hosted[fetch.partition].partition.nothing_read())
+                    continue
+                if told is None or fetch[1:] != told_fetch:
+                    told_fetch, told = fetch[1:], news.read_for_fetch(fetch, request.replica_id, request.read_committed)
+                for log_batch in told.batches:
+                    size += log_batch.batch.size
+                results.append(told)
+            if operation.found_nothing and size >= request.min_bytes and fetch.max_bytes <= request.max_bytes:
+                self._complete(operation, results)
+            else:
+                self.try_complete({operation: None})
 
     def wake(self, now: float) -> None:
         """The wait of some is over: they get what there is."""
@@ -88,7 +131,7 @@ class FetchPurgatory:
     def _complete(self, operation: DelayedFetch, results: list[FetchedPartition]) -> None:
         operation.done = True
         for watchers in operation.watched:
-            watchers.pop(operation, None)
+            del watchers[operation]
         self._channel.respond(operation.connection, FetchResponse(operation.request.correlation_id, tuple(results)))
 
     def _absent(self, fetch: FetchPartition) -> FetchedPartition:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from kafkasim.protocol.errors import Error
+from kafkasim.protocol.errors import NO_ERROR, Error
 from kafkasim.protocol.hosted_partitions import HostedPartition, HostedPartitions
 from kafkasim.protocol.messages import PartitionProduceResponse
 from kafkasim.protocol.node import Trace
@@ -57,10 +57,10 @@ class ProducePurgatory:
                 done, error = check(required_offset)
                 if not done:
                     return
-                if error is not Error.NONE:
+                if error is not NO_ERROR:
                     result = operation.results[index]
                     operation.results[index] = self.refused(result.partition, error, result.base_offset)
-                operation.pending.discard(index)
+                operation.pending &= ~(1 << index)
                 if not operation.pending:
                     operation.done = True
                     operation.on_produced(operation.results)
@@ -76,7 +76,7 @@ class ProducePurgatory:
         for operation in self._expiring.expired(now):
             operation.done = True
             for index, result in enumerate(operation.results):
-                if index in operation.pending:
+                if operation.pending & (1 << index):
                     operation.results[index] = result._replace(error=Error.REQUEST_TIMED_OUT)
                     self._hosted[result.partition].drop_done_produces()
                     if self._trace is not None:

@@ -27,7 +27,7 @@ from math import inf
 
 from kafkasim.protocol.classic_group import Answers, ClassicGroup, PartitionsOf
 from kafkasim.protocol.config import BrokerConfig
-from kafkasim.protocol.errors import Error
+from kafkasim.protocol.errors import NO_ERROR, Error
 from kafkasim.protocol.messages import (
     HeartbeatRequest,
     HeartbeatResponse,
@@ -146,7 +146,7 @@ class GroupCoordinator:
                 return Error.ILLEGAL_GENERATION
             group = self._create_group(request.group)
         error = group.validate_offset_commit(request.generation, request.member_id, now)
-        if error is not Error.NONE:
+        if error is not NO_ERROR:
             return error
         return tuple([OffsetCommitValue(request.group, partition, offset) for partition, offset in request.offsets])
 

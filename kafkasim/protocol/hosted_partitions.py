@@ -35,7 +35,7 @@ class HostedPartition:
 
     def watch_produce(self, required_offset: int, operation: DelayedProduce, index: int) -> None:
         """`operation` waits until the high watermark reaches `required_offset`."""
-        operation.pending.add(index)
+        operation.pending |= 1 << index
         entry = (required_offset, operation, index)
         produces = self.produces
         if not produces or produces[-1][0] <= required_offset:

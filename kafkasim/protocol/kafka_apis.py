@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from kafkasim.protocol.config import BrokerConfig
 from kafkasim.protocol.coordinator_runtime import GROUP_METADATA_TOPIC, CoordinatorRuntime
-from kafkasim.protocol.errors import Error
+from kafkasim.protocol.errors import NO_ERROR, Error
 from kafkasim.protocol.group_coordinator import offsets_partition_of
 from kafkasim.protocol.messages import (
     FetchRequest,
@@ -98,7 +98,7 @@ class KafkaApis:
             return PARKED
         if request.acks != 0:
             return ProduceResponse(request.correlation_id, tuple(results))
-        if all(result.error is Error.NONE for result in results):
+        if all(result.error is NO_ERROR for result in results):
             return NO_RESPONSE
         if self._trace is not None:
             self._trace(ConnectionClosedByAcks0(self._broker_id, connection.source, tuple(results)))

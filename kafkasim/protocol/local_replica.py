@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from kafkasim.protocol.errors import Error
+from kafkasim.protocol.errors import NO_ERROR, Error
 from kafkasim.protocol.leader_epoch import UNDEFINED
 from kafkasim.protocol.log import Log
 from kafkasim.protocol.messages import FetchedPartition, FetchPartition
@@ -19,6 +19,7 @@ from kafkasim.protocol.truncation import diverging_epoch, truncation_offset
 NO_LEADER = -1
 EARLIEST_TIMESTAMP = -2
 LATEST_TIMESTAMP = -1
+CONSUMER = -1  # as a replica id
 
 
 class HighWatermarkMoved(NamedTuple):
@@ -48,6 +49,8 @@ class LocalReplica:
     """
 
     __slots__ = (
+        "_nothing_read",
+        "_readers",
         "_trace",
         "broker_id",
         "high_watermark",
@@ -74,6 +77,10 @@ class LocalReplica:
         self.partition_epoch = 0
         self.replicas: tuple[int, ...] = ()
         self._trace = trace
+        # Whom assignment and leadership let read here (see _check_fetcher): consumers always, and while this broker leads, the replicas.
+        # make_leader and make_follower keep it.
+        self._readers: tuple[int, ...] = (CONSUMER,)
+        self._nothing_read = FetchedPartition(partition, NO_ERROR, -1, -1)  # what nothing_read() last said
 
     # ------------------------------------------------------------------------------------------------ answering a fetch
 
@@ -83,25 +90,48 @@ class LocalReplica:
         A follower reads to the log end, a consumer to the high watermark; the high watermark told is the one before this fetch counts.
         Simplified: without transactions the last stable offset is the high watermark, and `read_committed` makes no difference.
         """
+        _, offset, current_leader_epoch, last_fetched_epoch, max_bytes = fetch
         log = self.log
-        error = self._check_fetcher(fetch.current_leader_epoch, replica_id)
-        if error is not Error.NONE:
-            return FetchedPartition(
-                self.partition, error, -1, -1, current_leader=self.leader, current_leader_epoch=self.leader_epoch
-            )  # KIP-951
-        offset = fetch.fetch_offset
-        if offset < log.log_start_offset:
+        log_end_offset, log_start_offset, high_watermark = log.log_end_offset, log.log_start_offset, self.high_watermark
+        if current_leader_epoch != self.leader_epoch or replica_id not in self._readers:
+            error = self._check_fetcher(current_leader_epoch, replica_id)
+            if error is not NO_ERROR:
+                return FetchedPartition(
+                    self.partition, error, -1, -1, current_leader=self.leader, current_leader_epoch=self.leader_epoch
+                )  # KIP-951
+        if offset < log_start_offset:
             return self._offset_out_of_range()
-        if fetch.last_fetched_epoch >= 0:
-            end = log.end_offset_for_epoch(fetch.last_fetched_epoch)
+        # A reader whose last record is of our latest epoch needs no look-up: that epoch ends where our log does.
+        if last_fetched_epoch >= 0 and (last_fetched_epoch != log.leader_epochs.latest_epoch or offset > log_end_offset):
+            end = log.end_offset_for_epoch(last_fetched_epoch)
             if end is UNDEFINED:
                 return self._offset_out_of_range()
-            if diverging_epoch(end, fetch.last_fetched_epoch, offset):
-                return FetchedPartition(self.partition, Error.NONE, self.high_watermark, log.log_start_offset, (), *end)
-        if offset > log.log_end_offset:
+            if diverging_epoch(end, last_fetched_epoch, offset):
+                return FetchedPartition(self.partition, NO_ERROR, high_watermark, log_start_offset, (), *end)
+        if offset > log_end_offset:
             return self._offset_out_of_range()
-        batches = log.read(offset, self.available_end_offset(replica_id), fetch.max_bytes)
-        return FetchedPartition(self.partition, Error.NONE, self.high_watermark, log.log_start_offset, batches)
+        max_offset = log_end_offset if replica_id >= 0 else high_watermark
+        batches = log.read(offset, max_offset, max_bytes) if offset < max_offset else ()
+        return FetchedPartition(self.partition, NO_ERROR, high_watermark, log_start_offset, batches)
+
+    def nothing_to_read(self, fetch: FetchPartition, replica_id: int) -> bool:
+        """Whether `read_for_fetch` is certain to find nothing: no batch, no error, no divergence. True for a reader that has kept up."""
+        _, offset, current_leader_epoch, last_fetched_epoch, _ = fetch
+        log = self.log
+        return (
+            offset == (log.log_end_offset if replica_id >= 0 else self.high_watermark)
+            and current_leader_epoch == self.leader_epoch
+            and last_fetched_epoch == log.leader_epochs.latest_epoch
+            and replica_id in self._readers
+        )
+
+    def nothing_read(self) -> FetchedPartition:
+        """What `read_for_fetch` answers where `nothing_to_read` is true. A value, so the same object serves again and again."""
+        nothing = self._nothing_read
+        if nothing.high_watermark != self.high_watermark or nothing.log_start_offset != self.log.log_start_offset:
+            nothing = FetchedPartition(self.partition, NO_ERROR, self.high_watermark, self.log.log_start_offset)
+            self._nothing_read = nothing
+        return nothing
 
     def available_end_offset(self, replica_id: int) -> int:
         """How far `replica_id` may read, exclusive: a follower to the log end, a consumer (-1) to the high watermark."""
@@ -134,19 +164,23 @@ class LocalReplica:
 
     # ------------------------------------------------------------------------------------------------ the follower
 
-    def append_records_to_follower(self, fetched: FetchedPartition, now: float) -> None:
+    def append_records_to_follower(self, fetched: FetchedPartition, now: float) -> bool:
         """WHO: a follower, WHEN its leader answered a fetch from its log end. THEN: append; the high watermark is the leader's.
 
-        That may be lower than the one known before: a new leader's lags. It is never above what this replica has.
+        That may be lower than the one known before: a new leader's lags. It is never above what this replica has. True if there is news.
         """
         log = self.log
-        for log_batch in fetched.batches:
+        batches, high_watermark = fetched.batches, fetched.high_watermark
+        for log_batch in batches:
             log.append_as_follower(log_batch, now)
-        high_watermark = min(fetched.high_watermark, log.log_end_offset)
-        if high_watermark != self.high_watermark:
+        if high_watermark > log.log_end_offset:  # noqa: PLR1730 - mostly it is not, and a min() costs three times as much
+            high_watermark = log.log_end_offset
+        before = self.high_watermark
+        if high_watermark != before:
             self._move_high_watermark(max(high_watermark, log.log_start_offset))
         if fetched.log_start_offset > log.log_start_offset:
             log.increment_log_start_offset(min(fetched.log_start_offset, self.high_watermark))
+        return bool(batches) or self.high_watermark != before
 
     def truncate_for_divergence(self, fetched: FetchedPartition) -> None:
         """WHO: a follower, WHEN its leader says that the logs part. THEN: cut, and fetch again from the new end (truncation.py)."""

@@ -78,9 +78,10 @@ class Log:
         if offset >= max_offset or offset >= self.log_end_offset:
             return ()
         batches = self.batches
+        tail = batches[-1]
+        if tail.base_offset <= offset:  # the steady state: a reader that is one batch behind
+            return (tail,) if tail.next_offset <= max_offset else ()
         last = len(batches) - 1
-        if batches[last].base_offset <= offset:  # the steady state: a reader that is one batch behind
-            return (batches[last],) if batches[last].next_offset <= max_offset else ()
         start = end = max(bisect_right(batches, offset, key=_BASE_OFFSET) - 1, 0)
         size = 0
         while end <= last and batches[end].next_offset <= max_offset:
@@ -164,12 +165,13 @@ class Log:
 
     def _append(self, log_batch: LogBatch, now: float) -> None:
         """Log, epochs, producer state; flushed when flush.messages records are not."""
-        if log_batch.leader_epoch != self.leader_epochs.latest_epoch:
-            self.leader_epochs.assign(log_batch.leader_epoch, log_batch.base_offset)
+        base_offset, next_offset, leader_epoch, batch, _ = log_batch
+        if leader_epoch != self.leader_epochs.latest_epoch:
+            self.leader_epochs.assign(leader_epoch, base_offset)
         self.batches.append(log_batch)
         self.appends += 1
-        self.log_end_offset = log_batch.next_offset
-        if log_batch.batch.producer_id >= 0:
+        self.log_end_offset = next_offset
+        if batch.producer_id >= 0:
             self.producers.update(log_batch)
-        if log_batch.next_offset - self.recovery_point >= self.config.flush_messages:
+        if next_offset - self.recovery_point >= self.config.flush_messages:
             self.flush(now)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 
-from kafkasim.protocol.errors import Error
+from kafkasim.protocol.errors import NO_ERROR, Error
 from kafkasim.protocol.records import LogBatch, RecordBatch
 
 # ProducerStateEntry.NUM_BATCHES_TO_RETAIN. It is why max.in.flight.requests.per.connection may not exceed five with idempotence:
@@ -64,15 +64,15 @@ class ProducerStateManager:
         """
         entry = self._entries.get(batch.producer_id)
         if entry is None:
-            return Error.NONE
+            return NO_ERROR
         if batch.producer_epoch < entry.producer_epoch:
             return Error.INVALID_PRODUCER_EPOCH
         expected = entry.next_sequence if batch.producer_epoch == entry.producer_epoch else 0
-        return Error.NONE if batch.base_sequence == expected else Error.OUT_OF_ORDER_SEQUENCE_NUMBER
+        return NO_ERROR if batch.base_sequence == expected else Error.OUT_OF_ORDER_SEQUENCE_NUMBER
 
     def update(self, log_batch: LogBatch) -> None:
         """WHO: leader and follower alike, WHEN a batch with a producer id was appended. THEN: it is the producer's last one."""
-        batch = log_batch.batch
+        base_offset, next_offset, _, batch, _ = log_batch
         entry = self._entries.get(batch.producer_id)
         if entry is None:
             entry = self._entries[batch.producer_id] = ProducerStateEntry(batch.producer_epoch)
@@ -80,7 +80,7 @@ class ProducerStateManager:
             entry.producer_epoch = batch.producer_epoch
             entry.batches.clear()
         entry.batches.append(log_batch)
-        entry.next_sequence = (batch.base_sequence + log_batch.next_offset - log_batch.base_offset) & _SEQUENCE_MASK
+        entry.next_sequence = (batch.base_sequence + next_offset - base_offset) & _SEQUENCE_MASK
         entry.last_timestamp = batch.created
 
     def truncate_from_end(self, end_offset: int, batches: Sequence[LogBatch]) -> None:

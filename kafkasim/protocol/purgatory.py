@@ -39,16 +39,20 @@ class DelayedProduce:
         self.deadline = deadline
         self.results = results
         self.on_produced = on_produced
-        self.pending: set[int] = set()  # indices in results; asked for membership and size only
+        self.pending = 0  # a bit for each index in results that is pending
         self.done = False
 
 
 class DelayedFetch:
-    """A fetch, of a follower or a consumer, that has found less than `min_bytes`. `watched`: the lists it is on."""
+    """A fetch, of a follower or a consumer, that has found less than `min_bytes`. `watched`: the lists it is on.
 
-    __slots__ = ("connection", "deadline", "done", "request", "watched")
+    `found_nothing`: not a single batch, in any of its partitions, and nothing has happened to them since.
+    """
 
-    def __init__(self, deadline: float, request: FetchRequest, connection: Connection) -> None:
+    __slots__ = ("connection", "deadline", "done", "found_nothing", "request", "watched")
+
+    def __init__(self, deadline: float, request: FetchRequest, connection: Connection, found_nothing: bool = False) -> None:
+        self.found_nothing = found_nothing
         self.deadline = deadline
         self.request = request
         self.connection = connection
@@ -82,7 +86,9 @@ class ExpirationQueue(Generic[Operation]):
         while queue and queue[0].done:
             queue.popleft()
         queue.append(operation)
-        self._alarm.set(operation.deadline)
+        alarm = self._alarm
+        if operation.deadline < alarm.deadline:
+            alarm.set(operation.deadline)
 
     def expired(self, now: float) -> Iterator[Operation]:
         """Those not done whose time is up, each once."""

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from math import inf
 
 from kafkasim.protocol.config import BrokerConfig
-from kafkasim.protocol.errors import Error
+from kafkasim.protocol.errors import NO_ERROR, Error
 from kafkasim.protocol.messages import (
     FetchedPartition,
     FetchPartition,
@@ -40,13 +40,15 @@ EARLIEST_TIMESTAMP = -2
 class PartitionFetchState:
     """One followed partition. The fetch offset is always the end of its log. `ready_at`: not fetched before that (backoff)."""
 
-    __slots__ = ("leader_epoch", "log", "partition", "ready_at")
+    __slots__ = ("fetch", "leader_epoch", "log", "partition", "ready_at", "told")
 
-    def __init__(self, partition: Partition, leader_epoch: int) -> None:
+    def __init__(self, partition: Partition, leader_epoch: int, max_bytes: int) -> None:
         self.partition = partition
         self.log = partition.log
         self.leader_epoch = leader_epoch
         self.ready_at = -inf
+        self.fetch = FetchPartition(partition.partition, -1, leader_epoch, -1, max_bytes)  # what was asked for last
+        self.told: FetchedPartition | None = None  # the last answer, where it brought nothing and has been acted on
 
 
 class ReplicaFetcherThread:
@@ -85,7 +87,7 @@ class ReplicaFetcherThread:
 
     def add(self, partition: Partition, leader_epoch: int) -> None:
         """This broker became a follower of this leader; where a request is on its way, the next one will carry the partition."""
-        self._states[partition.partition] = PartitionFetchState(partition, leader_epoch)
+        self._states[partition.partition] = PartitionFetchState(partition, leader_epoch, self._manager.config.replica_fetch_max_bytes)
 
     def remove(self, partition: TopicPartition) -> None:
         """This broker no longer follows it from here: what is on its way for it will be ignored."""
@@ -117,8 +119,11 @@ class ReplicaFetcherThread:
         if response.correlation_id != self._correlation_id:
             return
         self._expires_at = inf
-        for requested, fetched in zip(self._requested, response.partitions, strict=True):
-            state = self._states.get(fetched.partition)
+        states = self._states
+        for requested, fetched in zip(self._requested, response.partitions):  # noqa: B905 - it answers what was asked, in that order
+            state = states.get(fetched.partition)
+            if state is not None and fetched is state.told and requested is state.fetch:
+                continue  # nothing new, neither asked nor answered
             # A partition may have gone, come back, or been truncated meanwhile: only an answer to where its log ends now is of use.
             if state is not None and state.ready_at <= now and requested.fetch_offset == state.log.log_end_offset:
                 self._take(state, requested, fetched, now)
@@ -132,7 +137,7 @@ class ReplicaFetcherThread:
         for partition, error, offset, _ in response.partitions:
             if partition not in self._out_of_range:
                 continue
-            if error is not Error.NONE:
+            if error is not NO_ERROR:
                 del self._out_of_range[partition]
                 self._back_off(self._states[partition], now)
             else:
@@ -160,14 +165,16 @@ class ReplicaFetcherThread:
         if self._expires_at < inf:
             return
         manager = self._manager
-        max_bytes = manager.config.replica_fetch_max_bytes
-        ready = tuple(
-            [
-                FetchPartition(partition, state.log.log_end_offset, state.leader_epoch, state.log.leader_epochs.latest_epoch, max_bytes)
-                for partition, state in self._states.items()
-                if state.ready_at <= now
-            ]
-        )
+        ready = []
+        for state in self._states.values():
+            if state.ready_at > now:
+                continue
+            fetch, log = state.fetch, state.log
+            latest_epoch = log.leader_epochs.latest_epoch
+            if fetch.fetch_offset != log.log_end_offset or fetch.last_fetched_epoch != latest_epoch:
+                fetch = FetchPartition(fetch.partition, log.log_end_offset, state.leader_epoch, latest_epoch, fetch.max_bytes)
+                state.fetch = fetch  # asked for again as it is, as long as nothing is appended
+            ready.append(fetch)
         if not ready:
             manager.alarm.set(self.next_deadline())
             return
@@ -175,7 +182,7 @@ class ReplicaFetcherThread:
             manager.outbox.append(Connect(self.peer))
         else:
             self._correlation_id += 1
-            manager.outbox.append(Send(self.peer, self._ask_bound() if self._out_of_range else self._fetch(ready)))
+            manager.outbox.append(Send(self.peer, self._ask_bound() if self._out_of_range else self._fetch(tuple(ready))))
         self._expires_at = now + manager.config.replica_socket_timeout_ms
         manager.alarm.set(self._expires_at)
 
@@ -203,18 +210,17 @@ class ReplicaFetcherThread:
     def _take(self, state: PartitionFetchState, requested: FetchPartition, fetched: FetchedPartition, now: float) -> None:
         """One partition's part of an answer (processFetchRequest)."""
         error = fetched.error
-        if error is Error.NONE:
+        if error is NO_ERROR:
             if fetched.diverging_epoch >= 0:
                 # The rest of the answer is not believed before the logs agree again.
                 state.partition.truncate_for_divergence(fetched)
                 self._manager.replicated(fetched.partition, now)
                 return
-            partition = state.partition
-            high_watermark = partition.high_watermark
-            partition.append_records_to_follower(fetched, now)
-            if fetched.batches or partition.high_watermark != high_watermark:
+            if state.partition.append_records_to_follower(fetched, now):
                 self._manager.replicated(fetched.partition, now)
-            if fetched.batches and len(self._states) > 1:  # so that no partition always comes last, when answers are full
+            if not fetched.batches:
+                state.told = fetched
+            elif len(self._states) > 1:  # so that no partition always comes last, when answers are full
                 self._states[fetched.partition] = self._states.pop(fetched.partition)
         elif error is Error.OFFSET_OUT_OF_RANGE:
             self._out_of_range[fetched.partition] = None

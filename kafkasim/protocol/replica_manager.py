@@ -13,12 +13,11 @@ from kafkasim.protocol.alter_partition import AlterPartitionManager
 from kafkasim.protocol.config import BrokerConfig
 from kafkasim.protocol.delayed_fetch import FetchPurgatory
 from kafkasim.protocol.delayed_produce import ProducePurgatory
-from kafkasim.protocol.errors import Error
+from kafkasim.protocol.errors import NO_ERROR
 from kafkasim.protocol.hosted_partitions import HostedPartition, HostedPartitions
 from kafkasim.protocol.log_manager import LogManager
 from kafkasim.protocol.messages import (
     AlterPartitionResponse,
-    FetchedPartition,
     FetchRequest,
     FetchResponse,
     PartitionProduceResponse,
@@ -131,7 +130,7 @@ class ReplicaManager:
                 continue
             partition = hosted.partition
             error, base_offset, next_offset, moved = partition.append_records_to_leader(batch, acks, now)
-            if error is not Error.NONE:
+            if error is not NO_ERROR:
                 results.append(self._produces.refused(name, error))
                 continue
             if acks == -1:
@@ -143,13 +142,8 @@ class ReplicaManager:
                     _, error = partition.check_enough_replicas_reach_offset(next_offset)
             results.append(PartitionProduceResponse(name, error, base_offset))
             appended.append((hosted, moved))
-        for hosted, moved in appended:
-            if moved:
-                self._high_watermark_moved(hosted, now)
-            if hosted.follower_fetches:
-                self._fetches.try_complete(hosted.follower_fetches)
-        if appended and self._flusher.due == NEVER:
-            self._flusher.arm(now)
+        if appended:
+            self._appended(appended, now)
         if operation is None:
             return results
         self._produces.park(operation, timeout_ms)
@@ -161,12 +155,23 @@ class ReplicaManager:
         It is read before that, so that the high watermark in an answer given at once is the one of before: which is why a follower,
         and a consumer behind it, learns of it one fetch later.
         """
+        is_follower = request.replica_id >= 0
+        waiting = self._fetches.nothing_to_read(request)
+        if waiting is not None:  # the steady state of a reader that has kept up
+            if is_follower:
+                for fetch, hosted in zip(request.partitions, waiting):  # noqa: B905 - made of each other
+                    self._update_follower_fetch_state(hosted, request, fetch.fetch_offset, now)
+            self._fetches.park(request, connection, waiting, True, now)
+            return PARKED
         results, answers = self._fetches.read_from_log(request)
-        if request.replica_id >= 0:
-            self._update_follower_fetch_states(request, results, now)
+        if is_follower:
+            for fetch, result in zip(request.partitions, results, strict=True):
+                # A fetch in the wrong epoch, or from a log that differs, says nothing about what the follower has.
+                if result.error is NO_ERROR and result.diverging_epoch < 0:
+                    self._update_follower_fetch_state(self.hosted[fetch.partition], request, fetch.fetch_offset, now)
         if answers or request.max_wait_ms <= 0 or not results:
             return FetchResponse(request.correlation_id, tuple(results))
-        self._fetches.park(request, connection, now)
+        self._fetches.park(request, connection, [self.hosted[fetch.partition] for fetch in request.partitions], False, now)
         return PARKED
 
     # ------------------------------------------------------------------------------------------------ what happens to partitions
@@ -236,17 +241,12 @@ class ReplicaManager:
 
     # ------------------------------------------------------------------------------------------------ helpers
 
-    def _update_follower_fetch_states(self, request: FetchRequest, results: list[FetchedPartition], now: float) -> None:
-        replica_id = request.replica_id
-        for fetch, result in zip(request.partitions, results, strict=True):
-            if result.error is not Error.NONE or result.diverging_epoch >= 0:
-                continue  # a fetch in the wrong epoch, or from a log that differs, says nothing about what the follower has
-            hosted = self.hosted[fetch.partition]
-            partition = hosted.partition
-            if partition.update_follower_fetch_state(replica_id, request.broker_epoch, fetch.fetch_offset, now):
-                self._high_watermark_moved(hosted, now)
-            if replica_id not in partition.isr:
-                self._propose_isr(partition, now)
+    def _update_follower_fetch_state(self, hosted: HostedPartition, request: FetchRequest, fetch_offset: int, now: float) -> None:
+        partition, replica_id = hosted.partition, request.replica_id
+        if partition.update_follower_fetch_state(replica_id, request.broker_epoch, fetch_offset, now):
+            self._high_watermark_moved(hosted, now)
+        if replica_id not in partition.isr:
+            self._propose_isr(partition, now)
 
     def _host(self, name: TopicPartition) -> HostedPartition:
         log, config = self._logs.get_or_create_log(name), self._logs.topic_config(name.topic)
@@ -256,7 +256,7 @@ class ReplicaManager:
 
     def _make_leader(self, hosted: HostedPartition, registration: PartitionRegistration, now: float) -> None:
         self.fetchers.remove_fetcher_for_partition(registration.partition)
-        if hosted.partition.make_leader(registration, {}, now):
+        if hosted.partition.make_leader(registration, now):
             self._high_watermark_moved(hosted, now)
 
     def _make_follower(self, partition: Partition, registration: PartitionRegistration, now: float) -> None:
@@ -275,14 +275,34 @@ class ReplicaManager:
         if leader != NO_LEADER:
             self.fetchers.add_fetcher_for_partition(partition, leader, partition.leader_epoch)
 
-    def _high_watermark_moved(self, hosted: HostedPartition, now: float) -> None:
-        """On a leader: who waited for it? The coordinator hears first, for its clients may ask as soon as they have their answer."""
+    def _appended(self, appended: list[tuple[HostedPartition, bool]], now: float) -> None:
+        """As a leader, to these partitions, where the high watermark moved with it or not: who waited for it?"""
+        alone = len(appended) == 1
+        for hosted, moved in appended:
+            if moved:
+                self._high_watermark_moved(hosted, now, alone)
+            if hosted.follower_fetches:
+                if alone:
+                    self._fetches.try_complete_with(hosted.partition, hosted.follower_fetches)
+                else:
+                    self._fetches.try_complete(hosted.follower_fetches)
+        if self._flusher.due == NEVER:
+            self._flusher.arm(now)
+
+    def _high_watermark_moved(self, hosted: HostedPartition, now: float, alone: bool = True) -> None:
+        """On a leader: who waited for it? The coordinator hears first, for its clients may ask as soon as they have their answer.
+
+        `alone`: nothing has happened to other partitions that nobody has been told of yet.
+        """
         if hosted.on_high_watermark is not None:
             hosted.on_high_watermark(hosted.partition.high_watermark)
         if hosted.produces:
             self._produces.try_complete(hosted)
         if hosted.consumer_fetches:
-            self._fetches.try_complete(hosted.consumer_fetches)
+            if alone:
+                self._fetches.try_complete_with(hosted.partition, hosted.consumer_fetches)
+            else:
+                self._fetches.try_complete(hosted.consumer_fetches)
         if self._checkpoint.due == NEVER:
             self._checkpoint.arm(now)
 

@@ -65,8 +65,12 @@ class RequestChannel:
             connection = self._connections[source] = Connection(source, f"{source}/{self._made}")
         if connection.muted or connection.waiting:
             connection.waiting.append(request)
+            return
+        response = self._handle(request, connection, now)
+        if response is PARKED:
+            connection.muted = True
         else:
-            self._take(request, connection, now)
+            self._answer(response, connection)
 
     def respond(self, connection: Connection, response: object) -> None:
         """The broker, once a parked request is done: answer it and unmute. What waits behind it is taken by `drain`."""
@@ -83,7 +87,11 @@ class RequestChannel:
         while unmuted:
             connection = unmuted.popleft()
             while connection.waiting and not connection.muted:
-                self._take(connection.waiting.popleft(), connection, now)
+                response = self._handle(connection.waiting.popleft(), connection, now)
+                if response is PARKED:
+                    connection.muted = True
+                else:
+                    self._answer(response, connection)
 
     def disconnected(self, source: str) -> None:
         """The client's end is gone: its pipelined requests are still handled, its answers go nowhere."""
@@ -93,11 +101,8 @@ class RequestChannel:
 
     # ------------------------------------------------------------------------------------------------ helpers
 
-    def _take(self, request: object, connection: Connection, now: float) -> None:
-        response = self._handle(request, connection, now)
-        if response is PARKED:
-            connection.muted = True
-        elif response is CLOSE_CONNECTION:
+    def _answer(self, response: object, connection: Connection) -> None:
+        if response is CLOSE_CONNECTION:
             self._close(connection)
         elif response is not NO_RESPONSE and connection.open:
             self._outbox.append(Send(connection.source, response))

@@ -157,7 +157,7 @@ def test_an_isr_that_shrank_after_the_append_is_reported_though_the_records_are_
     leader = three.at[1]
     required = leader.append_records_to_leader(batch_of(), acks=-1, now=0.0).next_offset
     three.replicate(1, 2, 3)
-    leader.make_leader(registration(1, 0, (1,), partition_epoch=1), {}, now=1.0)
+    leader.make_leader(registration(1, 0, (1,), partition_epoch=1), now=1.0)
     assert leader.check_enough_replicas_reach_offset(required) == (True, Error.NOT_ENOUGH_REPLICAS_AFTER_APPEND)
 
 
@@ -189,7 +189,7 @@ def test_a_new_leader_down_to_itself_commits_its_whole_log_at_once() -> None:
     three = Three()
     three.at[1].append_records_to_leader(batch_of(), acks=1, now=0.0)
     three.fetch(2, 1)
-    moved = three.at[2].make_leader(registration(2, 1, (2,), partition_epoch=1), {}, now=1.0)
+    moved = three.at[2].make_leader(registration(2, 1, (2,), partition_epoch=1), now=1.0)
     assert moved
     assert three.at[2].high_watermark == 10
 
@@ -201,7 +201,7 @@ def test_a_leader_elected_again_keeps_where_its_followers_stood_and_waits_for_no
     leader.append_records_to_leader(batch_of(), acks=1, now=0.0)
     three.replicate(1, 2)
     assert leader.high_watermark == 0
-    assert leader.make_leader(registration(1, 1, (1, 2), partition_epoch=1), {}, now=2 * LAG)
+    assert leader.make_leader(registration(1, 1, (1, 2), partition_epoch=1), now=2 * LAG)
     assert leader.high_watermark == 10
 
 
@@ -219,15 +219,15 @@ def test_a_registration_with_the_same_leader_epoch_changes_the_isr_and_nothing_e
     leader.append_records_to_leader(batch_of(), acks=1, now=0.0)
     three.fetch(2, 1)
     three.fetch(2, 1)
-    assert leader.make_leader(registration(1, 0, (1, 2), partition_epoch=1), {}, now=1.0)  # 3 is out: 10 is committed
+    assert leader.make_leader(registration(1, 0, (1, 2), partition_epoch=1), now=1.0)  # 3 is out: 10 is committed
     assert (leader.isr, leader.partition_epoch, leader.leader_epoch_start_offset, leader.high_watermark) == ((1, 2), 1, 0, 10)
     assert len(three.told(LeaderEpochStarted)) == 1
 
 
 def test_an_older_partition_epoch_than_the_one_known_is_ignored() -> None:
     leader = Three().at[1]
-    leader.make_leader(registration(1, 0, (1, 2), partition_epoch=4), {}, now=0.0)
-    leader.make_leader(registration(1, 0, (1, 2, 3), partition_epoch=3), {}, now=0.0)
+    leader.make_leader(registration(1, 0, (1, 2), partition_epoch=4), now=0.0)
+    leader.make_leader(registration(1, 0, (1, 2, 3), partition_epoch=3), now=0.0)
     leader.make_follower(registration(2, 0, (1, 2, 3), partition_epoch=3), now=0.0)
     assert (leader.isr, leader.is_leader) == ((1, 2), True)
 

@@ -112,13 +112,13 @@ def test_an_answer_of_another_leader_epoch_or_an_older_partition_epoch_is_ignore
     three = Three()
     leader = three.at[1]
     leader.append_records_to_leader(batch_of(), acks=1, now=0.0)
-    leader.make_leader(registration(1, 0, (1, 2, 3), partition_epoch=7), {}, now=0.0)
+    leader.make_leader(registration(1, 0, (1, 2, 3), partition_epoch=7), now=0.0)
     leader.maybe_shrink_isr(now=LAG + 1)
     leader.take_alter_partition()
     assert not leader.alter_partition_answered(Error.NONE, 1, 0, (1,), 6, now=LAG + 2)
     assert (leader.isr, leader.partition_epoch) == ((1, 2, 3), 7)
 
-    leader.make_leader(registration(1, 0, (1, 2, 3), partition_epoch=8), {}, now=0.0)
+    leader.make_leader(registration(1, 0, (1, 2, 3), partition_epoch=8), now=0.0)
     leader.maybe_shrink_isr(now=LAG + 1)
     leader.take_alter_partition()
     assert not leader.alter_partition_answered(Error.NONE, 2, 1, (1,), 9, now=LAG + 2)
@@ -155,7 +155,7 @@ def test_as_in_kafka_late_news_of_the_known_partition_epoch_takes_back_a_pending
     leader = three.at[1]
     three.replicate(1, 3)
     assert leader.take_alter_partition() == (0, 0, (1, 2, 3))
-    leader.make_leader(registration(1, 0, (1, 2), partition_epoch=0), {}, now=0.0)
+    leader.make_leader(registration(1, 0, (1, 2), partition_epoch=0), now=0.0)
     assert leader.maximal_isr == (1, 2)
     assert not leader.alter_partition_answered(Error.NONE, 1, 0, (1, 2, 3), 1, now=0.0)
     assert (leader.isr, leader.partition_epoch) == ((1, 2), 0)

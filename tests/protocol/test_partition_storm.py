@@ -32,7 +32,7 @@ class Storm(Three):
         for news in self.metadata_log[self.read[broker] :][:1]:
             self.read[broker] += 1
             if news.leader == broker:
-                self.at[broker].make_leader(news, {}, self.now)
+                self.at[broker].make_leader(news, self.now)
             else:
                 self.at[broker].make_follower(news, self.now)
 

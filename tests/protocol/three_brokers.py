@@ -43,7 +43,7 @@ class Three:
         news = PartitionRegistration(ORDERS, self.replicas, isr, leader, leader_epoch, leader_epoch)
         for broker in told or self.replicas:
             if broker == leader:
-                self.at[broker].make_leader(news, {}, now)
+                self.at[broker].make_leader(news, now)
             else:
                 self.at[broker].make_follower(news, now)
 
