@@ -48,12 +48,16 @@ UNCLEAN_LEADER_ELECTION_INTERVAL_MS = 300_000
 
 
 class CreateTopic(NamedTuple):
-    """Create these partitions (their indices) of `topic`. An administrator's wish, not a message on the wire."""
+    """Create these partitions (their indices) of `topic`, placed round the brokers from number `first_broker` on.
+
+    An administrator's wish, not a message on the wire.
+    """
 
     topic: str
     partitions: tuple[int, ...]
     replication_factor: int
     config: TopicConfig
+    first_broker: int = 0
 
 
 class Controller:
@@ -214,7 +218,8 @@ class Controller:
     def _create_topic(self, event: CreateTopic, _source: str, now: float) -> list[Output]:
         """WHO: an administrator. WHEN it creates a topic. THEN its partitions are placed, and the first live replica of each leads."""
         self._state.topic_configs[event.topic] = event.config
-        return self._write(self._replication.create_partitions(event.topic, event.partitions, event.replication_factor), now)
+        topic, partitions, replication_factor, _, first_broker = event
+        return self._write(self._replication.create_partitions(topic, partitions, replication_factor, first_broker), now)
 
     def _alter_partition(self, request: AlterPartitionRequest, source: str, now: float) -> list[Output]:
         """WHO: a leader. WHEN it wants another ISR (KIP-497). THEN each is granted, or refused with the reason."""

@@ -86,11 +86,13 @@ class ReplicationControl:
 
     # ------------------------------------------------------------------------------------------------ topics and elections
 
-    def create_partitions(self, topic: str, partitions: Iterable[int], replication_factor: int) -> list[PartitionRegistration]:
+    def create_partitions(
+        self, topic: str, partitions: Iterable[int], replication_factor: int, first_broker: int = 0
+    ) -> list[PartitionRegistration]:
         """Place and register new partitions: every live replica is in the ISR, and the first of them leads.
 
-        Simplified: partition p goes to the brokers from number p on, in the order of their ids; Kafka's StripedReplicaPlacer begins at
-        random and spreads over racks.
+        Simplified: partition p goes to the brokers from number `first_broker` + p on, in the order of their ids; Kafka's
+        StripedReplicaPlacer begins at random and spreads over racks.
         """
         image = self._image
         brokers = sorted(broker_id for broker_id, broker in image.brokers.items() if not broker.in_controlled_shutdown)
@@ -99,7 +101,7 @@ class ReplicationControl:
         min_insync_replicas = effective_min_insync_replicas(self._state.topic_configs[topic].min_insync_replicas, replication_factor)
         records = []
         for index in partitions:
-            replicas = tuple(brokers[(index + position) % len(brokers)] for position in range(replication_factor))
+            replicas = tuple(brokers[(first_broker + index + position) % len(brokers)] for position in range(replication_factor))
             isr = tuple(replica for replica in replicas if image.is_active(replica))
             if not isr:
                 raise ValueError(f"{topic}-{index} cannot be created: its brokers {replicas} are all fenced or shutting down")

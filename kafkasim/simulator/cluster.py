@@ -96,15 +96,18 @@ class SimulatedCluster:
         Simplified: `__consumer_offsets` exists from the start, not from the first FindCoordinator on, and only in those partitions.
         """
         host = self.driver.hosts[controller_name(CONTROLLER_ID)]
+        placed = 0  # each topic begins where the last one ended, so that one broker does not lead everything
         for name, topic in self.scenario.topics.items():
             indices = tuple(range(topic.partitions))
-            self.driver.inject(host, CreateTopic(name, indices, topic.replication_factor, self._topic_configs[name]))
+            self.driver.inject(host, CreateTopic(name, indices, topic.replication_factor, self._topic_configs[name], placed))
+            placed += topic.partitions
         if self.scenario.consumers:
             count = self.scenario.offsets_partitions
             used = sorted({offsets_partition_of(group.group, count) for group in self.scenario.consumers})
             # Simplified: with fewer brokers than offsets.topic.replication.factor, Kafka could not create it at all.
             factor = min(self._broker_config.offsets_topic_replication_factor, len(self.disks))
-            self.driver.inject(host, CreateTopic(OFFSETS_TOPIC, tuple(used), factor, self._topic_configs[OFFSETS_TOPIC]))
+            first = placed + (-used[0]) % len(self.disks)  # the first of those that exist goes to the next broker
+            self.driver.inject(host, CreateTopic(OFFSETS_TOPIC, tuple(used), factor, self._topic_configs[OFFSETS_TOPIC], first))
 
     def add_producers(self, zero: float) -> None:
         """Start every producer; its first record is due at `zero`."""
