@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 # A connection that is reset or an answer that is swallowed moves no leader; everything else that happens to a broker may.
 _HARMLESS_TO_LEADERS = ("disconnect", "drop-responses")
+_UNCLEAN = ("crash", "power-loss", "bounce")
 _PROCESS_DIES = ("crash", "power-loss", "shutdown", "bounce")
 
 
@@ -59,6 +60,8 @@ class GroupCase:
     dedup: str
     dedup_order: str
     topics: tuple[TopicCase, ...]
+    longest_poll_ms: float  # how long a full poll takes to handle on the polling thread
+    max_poll_interval_ms: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,7 @@ class RunCase:
 
     name: str
     producers: tuple[ProducerCase, ...]
+    groups: tuple[GroupCase, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +79,7 @@ class Faults:
 
     failed_brokers: tuple[str, ...]  # hit by anything that may move a leader
     lost_power: tuple[str, ...]
+    died_uncleanly: tuple[str, ...]  # lost power, or kill -9: without a word to the controller
     controller_failed: bool
     dead_clients: tuple[str, ...]  # producers and members whose process died
     unsupported: tuple[FaultApplied, ...]
@@ -175,15 +180,19 @@ def _producer(scenario: Scenario, name: str, topics: dict[str, TopicCase]) -> Pr
 
 def _group(scenario: Scenario, name: str, topics: dict[str, TopicCase]) -> GroupCase:
     group = scenario.consumer(name)
+    settings = scenario.consumer_settings(name)
+    access = 2 * group.dedup_ms if group.dedup != "none" else 0.0  # a record is looked up, and marked
     return GroupCase(
         name=name,
         client=group.client.value,
         commit=group.commit,
         worker_commit=group.worker_commit,
-        auto_offset_reset=scenario.consumer_settings(name).auto_offset_reset,
+        auto_offset_reset=settings.auto_offset_reset,
         dedup=group.dedup,
         dedup_order=group.dedup_order,
         topics=tuple(topics[topic] for topic in group.topics),
+        longest_poll_ms=0.0 if group.commit == "worker-threads" else settings.max_poll_records * (group.processing_ms + access),
+        max_poll_interval_ms=settings.max_poll_interval_ms,
     )
 
 
@@ -193,6 +202,7 @@ def _faults(applied: Iterable[FaultApplied]) -> Faults:
     return Faults(
         failed_brokers=_nodes(moving, "broker-"),
         lost_power=_nodes([fault for fault in fired if fault.fault == "power-loss"], "broker-"),
+        died_uncleanly=_nodes([fault for fault in fired if fault.fault in _UNCLEAN], "broker-"),
         controller_failed=bool(_nodes(moving, "controller-")),
         dead_clients=tuple(node for node in _nodes([fault for fault in fired if fault.fault in _PROCESS_DIES], "") if not is_server(node)),
         unsupported=tuple(fault for fault in applied if not fault.supported),

@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 a verdict is violated (or an expectation missed) under --c
 
 from __future__ import annotations
 
+import io
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
@@ -28,7 +29,7 @@ app = typer.Typer(
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="change one value of the scenario; repeatable, the last word wins")
 ]
-SeedOption = Annotated[int | None, typer.Option("--seed", metavar="N", help="another seed than the scenario's own")]
+SeedOption = Annotated[int | None, typer.Option("--seed", metavar="N", min=0, help="another seed than the scenario's own")]
 JsonOption = Annotated[str | None, typer.Option("--json", metavar="FILE|-", help="write the report as JSON; - prints it, and nothing else")]
 CheckOption = Annotated[bool, typer.Option("--check", help="exit with 1 if a promise was broken or an expectation missed")]
 ProducerFile = Annotated[
@@ -166,8 +167,12 @@ def config(
 
 def main() -> NoReturn:
     """The entry point: every foreseeable failure is one clear sentence and an exit code, never a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that cannot show a character shows another
     try:
         code = app(standalone_mode=False)
+        sys.stdout.flush()
     except KeyboardInterrupt:
         print("kafkasim: interrupted", file=sys.stderr)
         sys.exit(130)
@@ -234,6 +239,8 @@ def _side(name: str, changes: list[str] | None, overlays: Overlays, seed: int | 
     from kafkasim.scenario_file import ScenarioError
 
     if name.endswith(".json"):
+        if changes or seed is not None or any(overlays.values()):
+            _refuse(f"{name} is a saved report: no setting of it can be changed; name a scenario instead")
         try:
             return Report.load(Path(name))
         except ScenarioError as error:

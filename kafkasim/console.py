@@ -69,6 +69,8 @@ def _try_to_write(path: Path) -> None:
         raise OutputError(f"{path} is a folder; give a file's name")
     if not path.parent.is_dir():
         raise OutputError(f"{path} cannot be written: there is no folder {path.parent}")
+    if path.exists() and not path.is_file() and os.access(path, os.W_OK):
+        return
     if path.exists() and not os.access(path, os.W_OK):
         raise OutputError(f"{path} cannot be written: permission denied")
     try:
@@ -80,8 +82,12 @@ def _try_to_write(path: Path) -> None:
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     """Write beside `path`, then put in its place: whoever looks sees the old file or the new one, never half of one."""
+    path = path.resolve()  # a link goes on pointing to what it points to
     beside: Path | None = None
     try:
+        if path.exists() and not path.is_file():  # a device or a pipe cannot be replaced, only written to
+            write(path)
+            return
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
         os.close(handle)
         beside = Path(name)
@@ -221,5 +227,11 @@ def explain_failure(error: Exception) -> int:
     if isinstance(error, ScenarioError | OutputError | StoreError):
         for line in str(error).splitlines():
             print(f"kafkasim: {line}", file=sys.stderr)
+        return 2
+    if isinstance(error, BrokenPipeError):  # whoever was reading has seen enough: as a shell reports SIGPIPE
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    if isinstance(error, OSError):
+        print(f"kafkasim: the output cannot be written: {error.strerror}", file=sys.stderr)
         return 2
     raise error

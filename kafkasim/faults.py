@@ -343,6 +343,10 @@ class Disconnect(LinkFault):
         """Each link once, whichever end it was named by."""
         return [(a, b) for a, b in _both_ways(nodes, others)[::2]]
 
+    def steps(self, nodes: Sequence[str], others: Sequence[str]) -> Iterator[Step]:
+        """One moment, whatever `for` says."""
+        yield from self.begin(nodes, others)
+
 
 class DropResponses(LinkFault):
     """What `node` answers to `from` is lost: the request did arrive and had its effect. It is what retries duplicate."""

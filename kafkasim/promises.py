@@ -70,7 +70,9 @@ def keeps_committed_records(topic: TopicCase, faults: Faults) -> Given | Withhel
     """What all in-sync replicas have survives while a replica that had it, and kept its log, is there to lead.
 
     min.insync.replicas is how many are known to have it; all but one of them may fail. A kill -9 keeps the page cache: only a power loss
-    loses what was not flushed. With unclean election any failure counts, for a replica without the record may be made leader.
+    loses what was not flushed. But it is an unclean shutdown: the broker leaves ISR and ELR (KIP-966), and once all replicas have, the
+    last known leader may lead with what its disk still has. With unclean election any failure counts, for a replica without the
+    record may be made leader.
     """
     replicas = topic.min_insync_replicas
     failed = topic.replication_factor if faults.controller_failed else len(faults.failed_brokers)
@@ -78,6 +80,8 @@ def keeps_committed_records(topic: TopicCase, faults: Faults) -> Given | Withhel
         return Withheld(f"unclean.leader.election.enable=true with min.insync.replicas={replicas} promises nothing when {replicas} fail")
     if not topic.flushes_each_message and len(faults.lost_power) >= replicas:
         return Withheld(f"min.insync.replicas={replicas} promises nothing when {replicas} lose power before a flush")
+    if not topic.flushes_each_message and faults.lost_power and len(faults.died_uncleanly) >= replicas:
+        return Withheld(f"min.insync.replicas={replicas} promises nothing when {replicas} die uncleanly and one of them loses power")
     return Given(f"min.insync.replicas={replicas}")
 
 
@@ -114,6 +118,14 @@ def order(producer: ProducerCase, _faults: Faults) -> Given | Withheld:
 def always(_case: object, _faults: Faults) -> Given | Withheld:
     """No configuration takes this away."""
     return Given("whatever the configuration")
+
+
+def drain(run: RunCase, _faults: Faults) -> Given | Withheld:
+    """Everything ends; but a group whose polls take longer than max.poll.interval.ms is thrown out before it commits, again and again."""
+    for group in run.groups:
+        if group.longest_poll_ms > group.max_poll_interval_ms:
+            return Withheld(f"{group.name}: a full poll takes longer than max.poll.interval.ms={group.max_poll_interval_ms:g}")
+    return Given("whatever the faults were")
 
 
 def resolution(producer: ProducerCase, faults: Faults) -> Given | Withheld:
@@ -248,7 +260,7 @@ PROMISES: tuple[Promise, ...] = (
         False,
     ),
     Promise("honest-log", "run", "nothing is in the log that nobody sent", "record{s} from nowhere", always, ("never_sent",)),
-    Promise("drain", "run", "after the heal everything comes to rest", "drain{s} unfinished", always, ("unfinished_drain",)),
+    Promise("drain", "run", "after the heal everything comes to rest", "drain{s} unfinished", drain, ("unfinished_drain",)),
 )
 
 
@@ -295,7 +307,7 @@ def _verdict(promise: Promise, of: str, ground: Given, broken: Sequence[Finding]
 def _subjects(promise: Promise, case: Circumstances) -> Sequence[ProducerCase | GroupCase | RunCase]:
     if promise.of == "producer":
         return case.producers
-    return case.groups if promise.of == "group" else (RunCase(RUN, case.producers),)
+    return case.groups if promise.of == "group" else (RunCase(RUN, case.producers, case.groups),)
 
 
 def _touches(nodes: tuple[str, ...], promise: Promise, of: str) -> bool:

@@ -65,7 +65,7 @@ def read_places(scenario: Scenario) -> tuple[Place, ...]:
 
 
 def config_findings(scenario: Scenario, places: tuple[Place, ...]) -> list[Finding]:
-    """What Kafka would refuse, and `commit:` against enable.auto.commit."""
+    """What Kafka would refuse, `commit:` against enable.auto.commit, and sessions that no coordinator would accept."""
     found = []
     for place in places:
         rests_on = ((*place.location[:-1], "client"), place.location)
@@ -73,6 +73,7 @@ def config_findings(scenario: Scenario, places: tuple[Place, ...]) -> list[Findi
     for index, consumer in enumerate(scenario.consumers):
         place = next(place for place in places if place.location == ("consumers", index, "config"))
         found += _commit_findings(place, consumer)
+        found += _session_findings(place, places[0])
     return found
 
 
@@ -89,6 +90,19 @@ def _commit_findings(place: Place, consumer: ConsumerGroup) -> list[Finding]:
         else f"enable.auto.commit is false, but {commit} leaves committing to the client; one of the two has to go"
     )
     return [Finding((*place.location, _AUTO_COMMIT), sentence, ((*place.location[:-1], "commit"),))]
+
+
+def _session_findings(place: Place, brokers: Place) -> list[Finding]:
+    """JoinGroup would be answered INVALID_SESSION_TIMEOUT (GroupCoordinatorService.joinGroup), and the group would never read anything."""
+    if place.parsed.config is None or not isinstance(brokers.parsed.config, BrokerConfig):
+        return []
+    session: int = getattr(place.parsed.config, "session_timeout_ms")  # noqa: B009  (not every kind of configuration has it)
+    shortest, longest = brokers.parsed.config.group_min_session_timeout_ms, brokers.parsed.config.group_max_session_timeout_ms
+    if shortest <= session <= longest:
+        return []
+    bound = f"below group.min.session.timeout.ms ({shortest})" if session < shortest else f"above group.max.session.timeout.ms ({longest})"
+    sentence = f"session.timeout.ms {session} is {bound}: brokers answer INVALID_SESSION_TIMEOUT, and no member ever joins its group"
+    return [Finding((*place.location, "session.timeout.ms"), sentence, (brokers.location, place.location))]
 
 
 def defaults(kind: Kind) -> Config:

@@ -21,7 +21,8 @@ class TraceEntry(NamedTuple):
 
     def to_dict(self) -> dict[str, object]:
         """JSON-ready, the event's name under `event`."""
-        fields = {key: _plain(value) for key, value in self.event._asdict().items()}
+        # A client's events carry a time of their own, which knows nothing of `rebase`: the entry's counts.
+        fields = {key: _plain(value) for key, value in self.event._asdict().items() if key != "at"}
         return {"at": round(self.at, 3), "node": self.node, "event": type(self.event).__name__, **fields}
 
 

@@ -62,7 +62,7 @@ class RecordAccumulator:
         self._record_size = record_size
         self._sizes = {-1: RecordSizes(record_size)}
         self._queues: dict[TopicPartition, PartitionQueue] = {}
-        self._waiting: dict[TopicPartition, PartitionQueue] = {}  # those that are not empty
+        self.waiting: dict[TopicPartition, PartitionQueue] = {}  # those that are not empty
         self._incomplete: deque[ProducerBatch] = deque()  # by age: all time out after the same time
         self._incomplete_count = 0
         self._serial = 0
@@ -71,8 +71,8 @@ class RecordAccumulator:
         # Whether a record fits at all (KafkaProducer.ensureValidRecordSize): for max.request.size and for the whole buffer.
         self.fits_at_all = self._sizes[-1].upper_bound <= min(settings.max_request_size, settings.buffer_memory)
         # How many records without keys close a batch, where the first are short (`_until_closed`); found when first asked for.
-        self._size_limit = max(self._batch_size, self._sizes[-1].upper_bound)
-        self._whole_batch = -1
+        self.size_limit = max(self._batch_size, self._sizes[-1].upper_bound)
+        self.whole_batch = -1
 
     # ------------------------------------------------------------------------------------------------ appending
 
@@ -187,7 +187,7 @@ class RecordAccumulator:
         if len(queue.batches) > 1:
             self.ready_at = -NEVER
         else:
-            self._waiting[queue.partition] = queue
+            self.waiting[queue.partition] = queue
             self.ready_at = min(self.ready_at, created + self._linger_ms)
         return batch
 
@@ -206,9 +206,9 @@ class RecordAccumulator:
         """How many records without keys, handed over from now on, make the first difference that cannot wait: a batch begun
         (its linger clock starts), full, or too full for the next record; or a send() that finds no memory."""
         sticky = self.partitioner.sticky.get(topic)
-        if sticky is None or not self._waiting or topic not in self._metadata.partitions:
+        if sticky is None or not self.waiting or topic not in self._metadata.partitions:
             return 1
-        queue = self._waiting.get(sticky.partition)
+        queue = self.waiting.get(sticky.partition)
         if queue is None:
             return 1
         last = queue.batches[-1]
@@ -225,12 +225,12 @@ class RecordAccumulator:
         """How many more records close `last`. Nearly always its first records are short ones, all of one size: then it is what is
         missing to a whole batch, which never changes, instead of a computation at each look."""
         latest_delta = int(self._linger_ms) + 1
-        short = last.count < SHORT and latest_delta < SHORT and last.size_limit == self._size_limit
+        short = last.count < SHORT and latest_delta < SHORT and last.size_limit == self.size_limit
         if not short or last.size != RECORD_BATCH_OVERHEAD + last.count * sizes.short:
             return last.until_closed(sizes, latest_delta)
-        if self._whole_batch < 0:
-            self._whole_batch = last.count + last.until_closed(sizes, latest_delta)
-        return self._whole_batch - last.count
+        if self.whole_batch < 0:
+            self.whole_batch = last.count + last.until_closed(sizes, latest_delta)
+        return self.whole_batch - last.count
 
     # ------------------------------------------------------------------------------------------------ sending
 
@@ -243,7 +243,7 @@ class RecordAccumulator:
         ready_brokers: dict[int, None] = {}
         self.unknown_leader = False
         self.ready_at = NEVER
-        for partition, queue in self._waiting.items():
+        for partition, queue in self.waiting.items():
             leader = leaders.get(partition, NO_LEADER)
             if leader == NO_LEADER:
                 self.unknown_leader = True
@@ -298,9 +298,9 @@ class RecordAccumulator:
 
     def _take_first(self, queue: PartitionQueue, batch: ProducerBatch) -> None:
         queue.batches.popleft()
-        del self._waiting[queue.partition]
+        del self.waiting[queue.partition]
         if queue.batches:
-            self._waiting[queue.partition] = queue  # to the end of the line
+            self.waiting[queue.partition] = queue  # to the end of the line
         batch.closed = True
         batch.in_flight = True
         batch.leader_epoch = max(batch.leader_epoch, self._metadata.leader_epochs.get(queue.partition, -1))
@@ -336,7 +336,7 @@ class RecordAccumulator:
             while position < len(queue.batches) and queue.batches[position].serial < batch.serial:
                 position += 1
         queue.batches.insert(position, batch)
-        self._waiting[batch.partition] = queue
+        self.waiting[batch.partition] = queue
         self.ready_at = min(self.ready_at, batch.backoff_until)
 
     def unmute(self, partition: TopicPartition) -> None:
@@ -388,7 +388,7 @@ class RecordAccumulator:
             queue = self._queue(batch.partition)
             queue.batches.remove(batch)
             if not queue.batches:
-                del self._waiting[batch.partition]
+                del self.waiting[batch.partition]
             batch.closed = True
             expired.append(batch)
         return expired

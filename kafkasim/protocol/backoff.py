@@ -2,7 +2,8 @@
 
 The n-th wait is `initial * 2**n`, at most `maximum`, times a random factor between 0.8 and 1.2, at most `maximum` again. It serves
 the retries of a batch, the refreshes of metadata, and reconnects. Simplified: Kafka truncates to whole milliseconds; here a wait
-keeps its fraction. Simplified: librdkafka spreads reconnects by -25 % to +50 %; here both clients use 20 % both ways.
+keeps its fraction. Simplified: a retry's wait is drawn once; RecordAccumulator.shouldBackoff draws its
+random factor anew at every look. Simplified: librdkafka spreads reconnects by -25 % to +50 %; here both clients use 20 % both ways.
 """
 
 from __future__ import annotations

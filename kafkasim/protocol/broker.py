@@ -37,7 +37,7 @@ from kafkasim.protocol.metadata_cache import MetadataCache
 from kafkasim.protocol.node import Connected, Disconnected, Output, Random, Trace
 from kafkasim.protocol.records import TopicPartition
 from kafkasim.protocol.replica_manager import BecameFollower, ReplicaManager
-from kafkasim.protocol.request_channel import CLOSE_CONNECTION, Connection, RequestChannel
+from kafkasim.protocol.request_channel import RequestChannel
 from kafkasim.protocol.scheduled_tasks import Alarm, ScheduledTask
 
 __all__ = [
@@ -86,7 +86,7 @@ class Broker:
         self._outbox: list[Output] = []
         self._alarm = alarm = Alarm()
         self._metadata = MetadataCache()
-        self._channel = RequestChannel(self._handle_request, self._outbox)
+        self._channel = RequestChannel(self._outbox)
         self._logs = LogManager(disk, topic_configs, ScheduledTask(config.log_flush_scheduler_interval_ms, alarm))
         session_half_ms = config.broker_session_timeout_ms / 2  # so that a lost heartbeat is not the last of a session (KAFKA-14392)
         self._heartbeat_channel = ControllerChannel(f"{controller}#heartbeat", session_half_ms, session_half_ms, self._outbox, alarm)
@@ -112,7 +112,7 @@ class Broker:
         )
         self._coordinators = CoordinatorRuntime(broker_id, config, self._replicas, self._metadata, self._channel, alarm, trace)
         apis = KafkaApis(broker_id, incarnation, config, self._replicas, self._coordinators, self._metadata, self._channel, trace)
-        self._request_handlers = apis.handlers
+        self._channel.handlers, self._channel.door = apis.handlers, self._lifecycle
         self._handlers: dict[type, Callable[[Any, str, float], None]] = {
             FetchResponse: self._fetched,
             ListOffsetsResponse: self._bounds_answered,
@@ -192,16 +192,6 @@ class Broker:
         alarm.set(self._replicas.next_deadline())
         alarm.set(self._coordinators.next_deadline())
         return self._flush_outbox()
-
-    # ------------------------------------------------------------------------------------------------ requests to this broker
-
-    def _handle_request(self, request: object, connection: Connection, now: float) -> object:
-        """The request channel, with the next request of a connection. Before the broker is unfenced for the first time it has no
-        open socket, and after it has been given leave to stop none any more.
-        """
-        if not self._lifecycle.accepts_connections:
-            return CLOSE_CONNECTION
-        return self._request_handlers[type(request)](request, connection, now)
 
     # ------------------------------------------------------------------------------------------------ connections of this broker
 

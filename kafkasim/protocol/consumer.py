@@ -13,8 +13,6 @@ Simplified: no seek(), pause() or assign(), and no commitAsync() but the automat
 
 from __future__ import annotations
 
-from enum import Enum
-
 from kafkasim.protocol.calls import (
     ClientClosed,
     CloseClient,
@@ -27,7 +25,7 @@ from kafkasim.protocol.calls import (
     PollRecords,
 )
 from kafkasim.protocol.connection_states import NEVER
-from kafkasim.protocol.consumer_commits import CommitKind, OffsetCommitter
+from kafkasim.protocol.consumer_commits import CommitKind, OffsetCommitter, Revocation
 from kafkasim.protocol.consumer_membership import ConsumerCoordinator
 from kafkasim.protocol.errors import Error
 from kafkasim.protocol.fetcher import Fetcher
@@ -42,27 +40,18 @@ from kafkasim.protocol.messages import (
     OffsetCommitRequest,
     OffsetFetchRequest,
     OffsetFetchResponse,
+    OffsetForLeaderEpochRequest,
     SyncGroupRequest,
 )
 from kafkasim.protocol.network_client import Completed, NetworkClient
 from kafkasim.protocol.node import Disconnected, Output, Random, Trace
-from kafkasim.protocol.records import TopicPartition
+from kafkasim.protocol.position_validation import PositionValidator
+from kafkasim.protocol.records import OffsetAndEpoch, TopicPartition
 
 # KafkaConsumer.close() without an argument: ConsumerUtils.DEFAULT_CLOSE_TIMEOUT_MS.
 CLOSE_TIMEOUT_MS = 30_000.0
 _NONE = Error.NONE  # looked up once: CPython takes ten times as long for a member of an Enum as for a global
-
-
-class Revocation(Enum):
-    """How far the consumer is in giving its partitions up for a rebalance (onJoinPrepare)."""
-
-    NONE = "not begun"
-    PENDING = "no more records are returned; a commit wants to be sent"
-    COMMITTING = "that commit is in flight"
-    DONE = "given up: JoinGroup may be sent"
-
-
-_NOT_BEGUN = Revocation.NONE  # as _NONE above
+_NOT_BEGUN = Revocation.NONE  # likewise
 
 
 class Consumer:
@@ -85,6 +74,7 @@ class Consumer:
         "_revocation",
         "_revocation_deadline",
         "_settings",
+        "_validator",
         "group",
         "name",
     )
@@ -105,6 +95,7 @@ class Consumer:
         self._java = settings.client is Client.JAVA
         self._client = NetworkClient(settings, bootstrap, random, trace)
         self._fetcher = fetcher = Fetcher(settings, self._client, trace)
+        self._validator = validator = PositionValidator(settings, self._client, fetcher)
         self._membership = membership = ConsumerCoordinator(name, group, settings, topics, self._client, random)
         self._commits = OffsetCommitter(settings, membership, fetcher, random)
         self._polling = False
@@ -126,13 +117,14 @@ class Consumer:
             JoinGroupRequest: membership.join_completed,
             SyncGroupRequest: membership.sync_completed,
             OffsetFetchRequest: self._offset_fetch_completed,
+            OffsetForLeaderEpochRequest: validator.completed,
             OffsetCommitRequest: self._commit_completed,
         }
 
     # ------------------------------------------------------------------------------------------------ Node
 
-    def positions(self) -> tuple[tuple[TopicPartition, int], ...]:
-        """KafkaConsumer.position() of every partition that has one: the offset of the next record that poll() would return."""
+    def positions(self) -> tuple[tuple[TopicPartition, int, int], ...]:
+        """KafkaConsumer.position() of every partition that has one, and the leader epoch in which it is being read (see the fetcher)."""
         return self._fetcher.positions()
 
     def start(self, now: float) -> list[Output]:
@@ -210,7 +202,8 @@ class Consumer:
             case CommitOffsets(offsets):
                 self._check_one_thread()
                 deadline = now + self._settings.default_api_timeout_ms
-                self._commits.start_sync(offsets or self._fetcher.positions(), deadline, closing=False)
+                named = tuple([OffsetAndEpoch(partition, offset) for partition, offset in offsets])
+                self._commits.start_sync(named or self._fetcher.all_consumed(), deadline, closing=False)
             case CloseClient():
                 # Commit what an automatic commit would, then leave the group, so that others need not wait for the session to end.
                 self._polling = False
@@ -265,10 +258,13 @@ class Consumer:
         active = self._ensure_active(now, outputs)
         timed_out = now >= self._poll_until
         fetcher = self._fetcher
+        if self._java and self._client.metadata.version != self._validator.metadata_version:
+            self._validator.metadata_changed()
         if active and self._java:
             if self._commits.next_auto_commit <= now:
                 self._commits.maybe_commit(now, outputs)
             if fetcher.missing:
+                self._validator.send_requests(now, outputs)
                 self._update_positions(now, outputs)
         slices: tuple[PolledSlice, ...] = ()
         enough = self._membership.peer is not None if self._java else fetcher.available >= self._settings.max_poll_records
@@ -294,14 +290,17 @@ class Consumer:
 
     def _run_in_background(self, now: float, outputs: list[Output]) -> None:
         """librdkafka's own thread finds the coordinator and positions, and fetches ahead, whether the application calls or not."""
-        if self._membership.ensure_coordinator(now, outputs) and self._membership.active:
-            self._update_positions(now, outputs)
+        if self._client.metadata.version != self._validator.metadata_version:
+            self._validator.metadata_changed()
+        known = self._membership.ensure_coordinator(now, outputs) and self._membership.active
+        if self._fetcher.missing:
+            self._validator.send_requests(now, outputs)
+            if known:
+                self._update_positions(now, outputs)
         self._fetcher.send_fetches(now, outputs)
 
     def _update_positions(self, now: float, outputs: list[Output]) -> None:
         """Partitions without a position get the committed offset, or failing that, the one of auto.offset.reset (updateFetchPositions)."""
-        if self._fetcher.missing == 0:
-            return
         initializing = self._fetcher.initializing()
         if initializing and not self._offset_fetch_in_flight:
             self._offset_fetch_in_flight = self._membership.fetch_offsets(initializing, now, outputs)

@@ -8,7 +8,8 @@ In Kafka: ConsumerCoordinator (maybeAutoCommitOffsetsAsync, commitOffsetsSync, O
     librdkafka   a record's offset is *stored* when consume() hands it out, before it is processed; a timer of the library's own
                  commits what is stored every auto.commit.interval.ms, whatever the application is doing.
 
-Both commit once more before partitions are revoked, and in close().
+Both commit once more before partitions are revoked, and in close(). What the client commits by itself, or for commitSync() without
+an argument, carries the leader epoch of the last record read; an offset that the application names carries none (KIP-320).
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from kafkasim.protocol.flavours import Client, ConsumerSettings
 from kafkasim.protocol.messages import OffsetCommitRequest, OffsetCommitResponse
 from kafkasim.protocol.network_client import Completed
 from kafkasim.protocol.node import Output, Random
-from kafkasim.protocol.records import TopicPartition
+from kafkasim.protocol.records import OffsetAndEpoch, TopicPartition
 
 
 class CommitKind(Enum):
@@ -33,6 +34,15 @@ class CommitKind(Enum):
 
     INTERVAL = "auto.commit.interval.ms is over"
     REVOCATION = "before partitions are given up"
+
+
+class Revocation(Enum):
+    """How far the consumer is in giving its partitions up for a rebalance (onJoinPrepare)."""
+
+    NONE = "not begun"
+    PENDING = "no more records are returned; a commit wants to be sent"
+    COMMITTING = "that commit is in flight"
+    DONE = "given up: JoinGroup may be sent"
 
 
 class SyncCommit:
@@ -65,7 +75,7 @@ class OffsetCommitter:
         self._membership = membership
         self._fetcher = fetcher
         self._backoff = ExponentialBackoff(settings.retry_backoff_ms, settings.retry_backoff_max_ms, random)
-        self._stored: dict[TopicPartition, int] = {}  # librdkafka: handed out, and not yet committed
+        self._stored: dict[TopicPartition, OffsetAndEpoch] = {}  # librdkafka: handed out, and not yet committed
 
     # ------------------------------------------------------------------------------------------------ automatic
 
@@ -89,7 +99,8 @@ class OffsetCommitter:
         """librdkafka, as consume() returns, and so before anything is processed: store the offsets (enable.auto.offset.store)."""
         if self._settings.auto_offset_store:
             for piece in slices:
-                self._stored[piece.partition] = piece.base_offset + len(piece.numbers)
+                epoch = self._fetcher.partitions[piece.partition].position_epoch
+                self._stored[piece.partition] = OffsetAndEpoch(piece.partition, piece.base_offset + len(piece.numbers), epoch)
 
     def take_automatic(self) -> Offsets:
         """What an automatic commit commits now, () if commits are the application's own.
@@ -99,17 +110,17 @@ class OffsetCommitter:
         if not self._settings.enable_auto_commit:
             return ()
         if self._java:
-            return self._fetcher.positions()
-        offsets = tuple(self._stored.items())
+            return self._fetcher.all_consumed()
+        offsets = tuple(self._stored.values())
         self._stored.clear()
         return offsets
 
     def give_back(self, offsets: Offsets) -> None:
         """A commit failed: librdkafka leaves its offsets to the next one, except where newer ones are stored."""
         if not self._java:
-            for partition, offset in offsets:
-                if partition in self._fetcher.partitions:
-                    self._stored.setdefault(partition, offset)
+            for offset in offsets:
+                if offset.partition in self._fetcher.partitions:
+                    self._stored.setdefault(offset.partition, offset)
 
     def forget(self) -> None:
         """The partitions are no longer ours."""
@@ -158,7 +169,7 @@ class OffsetCommitter:
             return error
         if error is not Error.NONE:
             self.give_back(request.offsets)
-        outputs.append(Committed(request.offsets, error, sync=False))
+        outputs.append(Committed(_pairs(request.offsets), error, sync=False))
         if error.retriable and self._java and context is CommitKind.INTERVAL:
             self.next_auto_commit = now + self._settings.retry_backoff_ms
         return error
@@ -174,4 +185,8 @@ class OffsetCommitter:
     def _finish(self, sync: SyncCommit, error: Error, outputs: list[Output]) -> None:
         self.sync = None
         if sync.offsets or not sync.closing:
-            outputs.append(Committed(sync.offsets, error, sync=not sync.closing))
+            outputs.append(Committed(_pairs(sync.offsets), error, sync=not sync.closing))
+
+
+def _pairs(offsets: Offsets) -> tuple[tuple[TopicPartition, int], ...]:
+    return tuple([(partition, offset) for partition, offset, _ in offsets])

@@ -35,14 +35,14 @@ from kafkasim.protocol.messages import (
 )
 from kafkasim.protocol.network_client import Completed, NetworkClient
 from kafkasim.protocol.node import Output, Random, broker_name
-from kafkasim.protocol.records import TopicPartition
+from kafkasim.protocol.records import OffsetAndEpoch, TopicPartition
 
 NO_GENERATION = -1
 
 # How much longer than the rebalance timeout a client waits for the answer to JoinGroup: JOIN_GROUP_TIMEOUT_LAPSE.
 JOIN_GROUP_TIMEOUT_LAPSE_MS = 5_000.0
 
-Offsets = tuple[tuple[TopicPartition, int], ...]
+Offsets = tuple[OffsetAndEpoch, ...]
 
 
 class MemberState(Enum):

@@ -8,6 +8,9 @@ Simplified: the answer names every partition that was asked for; with fetch sess
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 from kafkasim.protocol.errors import NO_ERROR
 from kafkasim.protocol.hosted_partitions import HostedPartition, HostedPartitions
 from kafkasim.protocol.messages import FetchedPartition, FetchPartition, FetchRequest, FetchResponse
@@ -15,6 +18,9 @@ from kafkasim.protocol.partition import Partition
 from kafkasim.protocol.purgatory import DelayedFetch, ExpirationQueue, FetchWatchers
 from kafkasim.protocol.request_channel import Connection, RequestChannel
 from kafkasim.protocol.scheduled_tasks import Alarm
+
+# FetchResponse(correlation_id, partitions) by the short way (see node.new_send).
+_new_response: Callable[[tuple[int, tuple[FetchedPartition, ...]]], FetchResponse] = partial(tuple.__new__, FetchResponse)
 
 
 class FetchPurgatory:
@@ -33,9 +39,8 @@ class FetchPurgatory:
         if min_bytes <= 0 or max_wait_ms <= 0 or not partitions:
             return None
         hosts = []
-        get = self._hosted.get
         for fetch in partitions:
-            hosted = get(fetch.partition)
+            hosted = self._hosted.get(fetch[0])
             if hosted is None or not hosted.partition.nothing_to_read(fetch, replica_id):
                 return None
             hosts.append(hosted)
@@ -73,12 +78,11 @@ class FetchPurgatory:
         """A fetch that found too little in `hosts`, and may wait."""
         max_wait_ms = request.max_wait_ms
         operation = DelayedFetch(now + max_wait_ms, request, connection, found_nothing)
-        watched = operation.watched
         is_follower = request.replica_id >= 0
         for hosted in hosts:
             watchers = hosted.follower_fetches if is_follower else hosted.consumer_fetches
             watchers[operation] = None
-            watched.append(watchers)
+            operation.watched.append(watchers)
         self._expiring.add(operation, max_wait_ms)
 
     def try_complete(self, fetches: FetchWatchers) -> None:
@@ -97,21 +101,23 @@ class FetchPurgatory:
         fetches itself, so it need not be asked again. Readers that stand at one place, as followers do, are given the same.
         """
         name = news.partition
-        told_fetch = told = None
+        asked = told = None
+        size, fits = 0, False
         for operation in list(fetches):
             request = operation.request
             results = []
-            size = 0
             for fetch in request.partitions:
                 if fetch.partition != name:
                     results.append(self._hosted[fetch.partition].partition.nothing_read())
                     continue
-                if told is None or fetch[1:] != told_fetch:
-                    told_fetch, told = fetch[1:], news.read_for_fetch(fetch, request.replica_id, request.read_committed)
-                for log_batch in told.batches:
-                    size += log_batch.batch.size
+                if told is None or fetch != asked:
+                    asked, told = fetch, news.read_for_fetch(fetch, request.replica_id, request.read_committed)
+                    size = 0
+                    for log_batch in told.batches:
+                        size += log_batch.batch.size
+                fits = fetch.max_bytes <= request.max_bytes
                 results.append(told)
-            if operation.found_nothing and size >= request.min_bytes and fetch.max_bytes <= request.max_bytes:
+            if fits and operation.found_nothing and size >= request.min_bytes:
                 self._complete(operation, results)
             else:
                 self.try_complete({operation: None})
@@ -132,7 +138,7 @@ class FetchPurgatory:
         operation.done = True
         for watchers in operation.watched:
             del watchers[operation]
-        self._channel.respond(operation.connection, FetchResponse(operation.request.correlation_id, tuple(results)))
+        self._channel.respond(operation.connection, _new_response((operation.request.correlation_id, tuple(results))))
 
     def _absent(self, fetch: FetchPartition) -> FetchedPartition:
         error = self._hosted.error_of_absent(fetch.partition)

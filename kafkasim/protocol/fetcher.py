@@ -7,8 +7,8 @@ what is buffered. One fetch is in flight a broker, with all partitions that it l
 brings whole batches; records below the position are skipped when they are handed over.
 
 Simplified: every fetch names all of its partitions (no fetch sessions, KIP-227), and goes to the leader (no KIP-392).
-Simplified: a truncated log is noticed by the fetch itself, which names the epoch of the last batch read (as followers do, KIP-595);
-Kafka's consumer asks with OffsetForLeaderEpoch whenever the leader epoch changes (KIP-320), with the same result.
+Only a follower's fetch names the epoch of the last batch read (KIP-595); a consumer's does not, and a log that was truncated is noticed
+by asking for it (position_validation.py).
 Simplified: a response is looked at when it arrives; Kafka's consumer looks inside the next poll().
 Simplified: read_committed reads as read_uncommitted does, since there are no transactions.
 """
@@ -18,7 +18,7 @@ Simplified: read_committed reads as read_uncommitted does, since there are no tr
 from __future__ import annotations
 
 from collections import deque
-from enum import Enum
+from itertools import count
 
 from kafkasim.protocol.calls import FetchedBatches, PolledSlice, PositionReset
 from kafkasim.protocol.connection_states import NEVER
@@ -34,7 +34,8 @@ from kafkasim.protocol.messages import (
 )
 from kafkasim.protocol.network_client import Completed, NetworkClient
 from kafkasim.protocol.node import Output, Trace, broker_name
-from kafkasim.protocol.records import LogBatch, TopicPartition
+from kafkasim.protocol.records import LogBatch, OffsetAndEpoch, TopicPartition
+from kafkasim.protocol.subscription_state import FetchState, PartitionState
 
 _NONE = Error.NONE  # looked up once: CPython takes ten times as long for a member of an Enum as for a global
 LATEST, EARLIEST = -1.0, -2.0  # ListOffsetsRequest.LATEST_TIMESTAMP, EARLIEST_TIMESTAMP
@@ -43,37 +44,7 @@ LATEST, EARLIEST = -1.0, -2.0  # ListOffsetsRequest.LATEST_TIMESTAMP, EARLIEST_T
 QUEUED_MIN_MESSAGES = 100_000
 
 
-class FetchState(Enum):
-    """SubscriptionState.FetchStates: what a partition waits for before it can be fetched."""
-
-    INITIALIZING = "its committed offset"
-    AWAIT_RESET = "the earliest or latest offset"
-    FETCHING = "nothing"
-    FAILED = "the application: there is no position and no auto.offset.reset"
-
-
 _FETCHING = FetchState.FETCHING  # as _NONE above
-
-
-class PartitionState:
-    """SubscriptionState.TopicPartitionState. `version` grows when what was requested or buffered becomes worthless."""
-
-    __slots__ = ("buffered", "fetch_epoch", "fetch_offset", "partition", "position", "retry_at", "state", "version")
-
-    def __init__(self, partition: TopicPartition) -> None:
-        self.partition = partition
-        self.state = FetchState.INITIALIZING
-        self.position = -1
-        self.fetch_offset = -1
-        self.fetch_epoch = -1  # leader epoch of the batch before fetch_offset
-        self.buffered = 0
-        self.version = 0
-        self.retry_at = -NEVER
-
-    @property
-    def has_position(self) -> bool:
-        """Whether there is an offset that could be committed."""
-        return self.state is FetchState.FETCHING or (self.state is FetchState.AWAIT_RESET and self.position >= 0)
 
 
 class CompletedFetch:
@@ -101,6 +72,7 @@ class Fetcher:
         "_settings",
         "_timeout_ms",
         "_trace",
+        "_versions",
         "available",
         "buffering",
         "failed",
@@ -113,7 +85,8 @@ class Fetcher:
         self.partitions: dict[TopicPartition, PartitionState] = {}
         self.available = 0
         self.failed: Error | None = None
-        self.missing = 0  # partitions that wait for a position
+        self.missing = 0  # partitions that wait for a position, or for its validation
+        self._versions = count(1)
         self.retry_at = NEVER
         self._settings = settings
         self._client = client
@@ -131,9 +104,11 @@ class Fetcher:
     def assign(self, partitions: tuple[TopicPartition, ...]) -> None:
         """The group gave us exactly these; what was buffered of others is worthless."""
         for state in self.partitions.values():
-            self._discard(state)
+            self.discard(state)
         self.buffering.clear()
         self.partitions = {partition: PartitionState(partition) for partition in partitions}
+        for state in self.partitions.values():
+            self.discard(state)  # a fetch of an earlier assignment may still be in flight
         self.missing = len(partitions)
         self.failed = None
 
@@ -145,20 +120,38 @@ class Fetcher:
         """The partitions of which the application must be told that nothing can be read."""
         return tuple([state.partition for state in self.partitions.values() if state.state is FetchState.FAILED])
 
-    def initialize(self, committed: tuple[tuple[TopicPartition, int], ...]) -> None:
-        """The coordinator told where the group stands; a partition without a committed offset starts by auto.offset.reset."""
-        for partition, offset in committed:
+    def initialize(self, committed: tuple[OffsetAndEpoch, ...]) -> None:
+        """The coordinator told where the group stands; a partition without a committed offset starts by auto.offset.reset.
+
+        Java validates a committed offset before it reads there (refreshCommittedOffsets); librdkafka reads at once
+        (rd_kafka_toppar_fetch_start), and asks only when the leader epoch changes later.
+        """
+        for partition, offset, epoch in committed:
             state = self.partitions.get(partition)
             if state is None or state.state is not FetchState.INITIALIZING:
                 continue
             if offset >= 0:
-                self._seek(state, offset, -1)
+                self.seek(state, offset, epoch)
+                if self._settings.client is Client.JAVA:
+                    self.await_validation(state)
             else:
-                self._request_reset(state)
+                self.request_reset(state)
 
-    def positions(self) -> tuple[tuple[TopicPartition, int], ...]:
-        """What `commitSync()` would commit: the position of each partition that has one (SubscriptionState.allConsumed)."""
-        return tuple([(state.partition, state.position) for state in self.partitions.values() if state.has_position])
+    def positions(self) -> tuple[tuple[TopicPartition, int, int], ...]:
+        """(partition, position, leader epoch) of each that has a position; epoch -1 while it awaits something and may turn out wrong."""
+        having = [state for state in self.partitions.values() if state.position >= 0]
+        return tuple([(state.partition, state.position, state.leader_epoch if state.state is _FETCHING else -1) for state in having])
+
+    def all_consumed(self) -> tuple[OffsetAndEpoch, ...]:
+        """What `commitSync()` commits (SubscriptionState.allConsumed). Java leaves out a position that awaits a reset or its validation."""
+        anything = self._settings.client is Client.LIBRDKAFKA
+        return tuple(
+            [
+                OffsetAndEpoch(state.partition, state.position, state.position_epoch)
+                for state in self.partitions.values()
+                if state.state is _FETCHING or (anything and state.position >= 0)
+            ]
+        )
 
     # ------------------------------------------------------------------------------------------------ requests
 
@@ -172,7 +165,7 @@ class Fetcher:
             leader = metadata.leaders.get(state.partition, -1)
             if leader < 0:
                 metadata.request_update()
-                self._back_off(state, now)
+                self.back_off(state, now)
                 continue
             peer = self._peers.get(leader)
             if peer is None:
@@ -192,7 +185,7 @@ class Fetcher:
                 leader = metadata.leaders.get(state.partition, -1)
                 if leader < 0:
                     metadata.request_update()
-                    self._back_off(state, now)
+                    self.back_off(state, now)
                 else:
                     by_broker.setdefault(leader, []).append(state.partition)
         timestamp = EARLIEST if self._settings.auto_offset_reset == "earliest" else LATEST
@@ -205,7 +198,7 @@ class Fetcher:
 
     # ------------------------------------------------------------------------------------------------ responses
 
-    def fetch_completed(self, completed: Completed, now: float, outputs: list[Output]) -> None:
+    def fetch_completed(self, completed: Completed, now: float, _outputs: list[Output]) -> None:
         """A fetch is over: its batches are buffered, its errors acted upon; a broken connection means only that it will be asked again."""
         del self._pending[completed.peer]
         response = completed.response
@@ -218,8 +211,6 @@ class Fetcher:
                 continue  # obsolete: the partition was revoked or reset meanwhile
             if fetched.error is not _NONE:
                 self._fetch_failed(state, fetched, now)
-            elif fetched.diverging_end_offset >= 0:
-                self._truncated(state, fetched.diverging_end_offset, outputs)
             elif fetched.batches:
                 self._buffer(state, fetched.batches)
 
@@ -235,10 +226,10 @@ class Fetcher:
                 continue
             if error is not Error.NONE or offset < 0:
                 self._client.metadata.request_update()
-                self._back_off(state, now)
+                self.back_off(state, now)
             else:
                 outputs.append(PositionReset(partition, state.position, offset))
-                self._seek(state, offset, -1)
+                self.seek(state, offset, -1)  # without an epoch: there is nothing yet that could have been cut off
 
     # ------------------------------------------------------------------------------------------------ handing over
 
@@ -260,13 +251,61 @@ class Fetcher:
         """Time has come for partitions that waited after an error; remember the next one that waits."""
         self.retry_at = min((state.retry_at for state in self.partitions.values() if state.retry_at > now), default=NEVER)
 
+    # ------------------------------------------------------------------------------------------------ positions
+
+    def request_reset(self, state: PartitionState) -> None:
+        """The position is worth nothing: auto.offset.reset decides, or without it the application, by an exception."""
+        self.discard(state)
+        if self._settings.auto_offset_reset == "none":
+            self.enter(state, FetchState.FAILED)
+            self.failed = Error.OFFSET_OUT_OF_RANGE
+        else:
+            self.enter(state, FetchState.AWAIT_RESET)
+
+    def seek(self, state: PartitionState, offset: int, epoch: int) -> None:
+        """Read on from `offset`; the record before it was of leader epoch `epoch`, -1 if that is unknown (seekValidated)."""
+        self.discard(state)
+        self.enter(state, FetchState.FETCHING)
+        state.position = state.fetch_offset = offset
+        state.position_epoch = state.fetch_epoch = epoch
+        state.leader_epoch = self._client.metadata.leader_epochs.get(state.partition, -1)
+
+    def rewind(self, state: PartitionState) -> None:
+        """What is buffered beyond the position is fetched anew."""
+        self.discard(state)
+        state.fetch_offset, state.fetch_epoch = state.position, state.position_epoch
+
+    def await_validation(self, state: PartitionState) -> None:
+        """Fetch nothing before the leader has been asked; without both epochs there is nothing to ask (validatePosition)."""
+        if state.fetch_epoch >= 0 and state.leader_epoch >= 0:
+            self.enter(state, FetchState.AWAIT_VALIDATION)
+            state.retry_at = -NEVER
+        else:
+            self.enter(state, FetchState.FETCHING)
+
+    def enter(self, state: PartitionState, fetch_state: FetchState) -> None:
+        """Take the next step, and keep count of those that wait."""
+        waiting = (FetchState.INITIALIZING, FetchState.AWAIT_RESET, FetchState.AWAIT_VALIDATION)
+        self.missing += (fetch_state in waiting) - (state.state in waiting)
+        state.state = fetch_state
+
+    def discard(self, state: PartitionState) -> None:
+        """What is buffered, and what is being fetched, is not wanted any more."""
+        state.version = next(self._versions)
+        self.available -= state.buffered
+        state.buffered = 0
+
+    def back_off(self, state: PartitionState, now: float) -> None:
+        """Let the partition rest for retry.backoff.ms."""
+        state.retry_at = now + self._settings.retry_backoff_ms
+        self.retry_at = min(self.retry_at, state.retry_at)
+
     # ------------------------------------------------------------------------------------------------ helpers
 
     def _send_fetch(self, peer: str, states: list[PartitionState], now: float, outputs: list[Output]) -> None:
         settings, epochs = self._settings, self._client.metadata.leader_epochs
         wanted = [
-            FetchPartition(s.partition, s.fetch_offset, epochs.get(s.partition, -1), s.fetch_epoch, settings.max_partition_fetch_bytes)
-            for s in states
+            FetchPartition(s.partition, s.fetch_offset, epochs.get(s.partition, -1), -1, settings.max_partition_fetch_bytes) for s in states
         ]
         request = FetchRequest(
             self._client.next_correlation_id(),
@@ -300,7 +339,7 @@ class Fetcher:
         state, batches = fetch.state, fetch.batches
         position, taken = state.position, 0
         while fetch.index < len(batches) and remaining > 0:
-            base_offset, next_offset, _, batch, _ = batches[fetch.index]
+            base_offset, next_offset, epoch, batch, _ = batches[fetch.index]
             if position < base_offset:
                 position = base_offset
             count = next_offset - position
@@ -314,6 +353,7 @@ class Fetcher:
                 position += count
                 remaining -= count
                 taken += count
+                state.position_epoch = epoch
             if position >= next_offset:
                 fetch.index += 1
         state.position = position
@@ -327,7 +367,7 @@ class Fetcher:
         Simplified: the partition then rests for retry.backoff.ms; Java tries again at once, librdkafka after fetch.error.backoff.ms.
         """
         if fetched.error is Error.OFFSET_OUT_OF_RANGE:
-            self._request_reset(state)
+            self.request_reset(state)
             return
         metadata = self._client.metadata
         known = fetched.current_leader >= 0 and metadata.update_leadership(
@@ -336,45 +376,4 @@ class Fetcher:
         if fetched.error.invalid_metadata:
             metadata.request_update()
         if not known:
-            self._back_off(state, now)
-
-    def _truncated(self, state: PartitionState, end_offset: int, outputs: list[Output]) -> None:
-        """The log we read from was cut at `end_offset` (KIP-320). Java goes back there; librdkafka applies auto.offset.reset.
-
-        Without auto.offset.reset both tell the application (LogTruncationException).
-        """
-        if end_offset >= state.position:
-            self._seek(state, state.position, -1)  # only what was buffered ahead is gone
-        elif self._settings.auto_offset_reset == "none" or self._settings.client is Client.LIBRDKAFKA:
-            self._request_reset(state)
-        else:
-            outputs.append(PositionReset(state.partition, state.position, end_offset))
-            self._seek(state, end_offset, -1)
-
-    def _request_reset(self, state: PartitionState) -> None:
-        self._discard(state)
-        if self._settings.auto_offset_reset == "none":
-            self._enter(state, FetchState.FAILED)
-            self.failed = Error.OFFSET_OUT_OF_RANGE
-        else:
-            self._enter(state, FetchState.AWAIT_RESET)
-
-    def _seek(self, state: PartitionState, offset: int, epoch: int) -> None:
-        self._discard(state)
-        self._enter(state, FetchState.FETCHING)
-        state.position = state.fetch_offset = offset
-        state.fetch_epoch = epoch
-
-    def _enter(self, state: PartitionState, fetch_state: FetchState) -> None:
-        waiting = (FetchState.INITIALIZING, FetchState.AWAIT_RESET)
-        self.missing += (fetch_state in waiting) - (state.state in waiting)
-        state.state = fetch_state
-
-    def _discard(self, state: PartitionState) -> None:
-        state.version += 1
-        self.available -= state.buffered
-        state.buffered = 0
-
-    def _back_off(self, state: PartitionState, now: float) -> None:
-        state.retry_at = now + self._settings.retry_backoff_ms
-        self.retry_at = min(self.retry_at, state.retry_at)
+            self.back_off(state, now)

@@ -43,7 +43,7 @@ from kafkasim.protocol.messages import (
     SyncGroupResponse,
 )
 from kafkasim.protocol.node import Trace
-from kafkasim.protocol.records import CoordinatorRecord, GroupMetadataValue, OffsetCommitValue, TopicPartition
+from kafkasim.protocol.records import CoordinatorRecord, GroupMetadataValue, OffsetAndEpoch, OffsetCommitValue, TopicPartition
 
 GroupRequest = JoinGroupRequest | SyncGroupRequest | HeartbeatRequest | LeaveGroupRequest | OffsetFetchRequest
 
@@ -112,7 +112,7 @@ class GroupCoordinator:
         self._partitions_of = partitions_of
         self._trace = trace
         self._groups: dict[str, ClassicGroup] = {}
-        self._offsets: dict[str, dict[TopicPartition, int]] = {}
+        self._offsets: dict[str, dict[TopicPartition, OffsetAndEpoch]] = {}
         self._ids_given = 0
         self._due = inf
 
@@ -148,7 +148,7 @@ class GroupCoordinator:
         error = group.validate_offset_commit(request.generation, request.member_id, now)
         if error is not NO_ERROR:
             return error
-        return tuple([OffsetCommitValue(request.group, partition, offset) for partition, offset in request.offsets])
+        return tuple([OffsetCommitValue(request.group, partition, offset, epoch) for partition, offset, epoch in request.offsets])
 
     def committed(self, values: Iterable[CoordinatorRecord]) -> None:
         """The broker, once the high watermark has passed a batch of `__consumer_offsets`: its offsets are now what a fetch returns.
@@ -157,7 +157,7 @@ class GroupCoordinator:
         """
         for value in values:
             if isinstance(value, OffsetCommitValue):
-                self._offsets.setdefault(value.group, {})[value.partition] = value.offset
+                self._remember(value)
 
     def load(self, values: Iterable[CoordinatorRecord], now: float) -> None:
         """The broker, on becoming leader: read all that is in the log, oldest first (CoordinatorLoader)."""
@@ -166,7 +166,7 @@ class GroupCoordinator:
             if isinstance(value, GroupMetadataValue):
                 latest[value.group] = value
             else:
-                self._offsets.setdefault(value.group, {})[value.partition] = value.offset
+                self._remember(value)
         for name in self._offsets:
             self._create_group(name)
         for name, metadata in latest.items():
@@ -208,8 +208,11 @@ class GroupCoordinator:
 
     def _fetch_offsets(self, request: OffsetFetchRequest) -> OffsetFetchResponse:
         offsets = self._offsets.get(request.group, {})
-        found = tuple([(partition, offsets.get(partition, -1)) for partition in request.partitions])
+        found = tuple([offsets.get(partition) or OffsetAndEpoch(partition, -1) for partition in request.partitions])
         return OffsetFetchResponse(request.correlation_id, Error.NONE, found)
+
+    def _remember(self, value: OffsetCommitValue) -> None:
+        self._offsets.setdefault(value.group, {})[value.partition] = OffsetAndEpoch(value.partition, value.offset, value.leader_epoch)
 
     def _create_group(self, name: str) -> ClassicGroup:
         group = self._groups.get(name)

@@ -121,7 +121,7 @@ class LocalReplica:
         return (
             offset == (log.log_end_offset if replica_id >= 0 else self.high_watermark)
             and current_leader_epoch == self.leader_epoch
-            and last_fetched_epoch == log.leader_epochs.latest_epoch
+            and (last_fetched_epoch < 0 or last_fetched_epoch == log.leader_epochs.latest_epoch)
             and replica_id in self._readers
         )
 

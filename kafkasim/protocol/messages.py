@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from kafkasim.protocol.errors import Error
-from kafkasim.protocol.records import LogBatch, RecordBatch, TopicPartition
+from kafkasim.protocol.records import LogBatch, OffsetAndEpoch, RecordBatch, TopicPartition
 
 # ---------------------------------------------------------------------------------------------------- producer and broker
 
@@ -219,11 +219,13 @@ class LeaveGroupResponse(NamedTuple):
 
 
 class OffsetCommitRequest(NamedTuple):
+    """The next offset to read of each partition, with the leader epoch of the record before it (KIP-320)."""
+
     correlation_id: int
     group: str
     generation: int
     member_id: str
-    offsets: tuple[tuple[TopicPartition, int], ...]
+    offsets: tuple[OffsetAndEpoch, ...]
 
 
 class OffsetCommitResponse(NamedTuple):
@@ -238,11 +240,11 @@ class OffsetFetchRequest(NamedTuple):
 
 
 class OffsetFetchResponse(NamedTuple):
-    """(partition, committed offset) each; -1 where the group has committed nothing."""
+    """The committed offset and epoch of each partition; -1, -1 where the group has committed nothing."""
 
     correlation_id: int
     error: Error
-    offsets: tuple[tuple[TopicPartition, int], ...]
+    offsets: tuple[OffsetAndEpoch, ...]
 
 
 # ---------------------------------------------------------------------------------------------------- brokers and controller

@@ -37,7 +37,7 @@ from kafkasim.protocol.connection_states import NEVER, Connection, ConnectionSta
 from kafkasim.protocol.errors import Error
 from kafkasim.protocol.flavours import Client
 from kafkasim.protocol.messages import MetadataRequest, MetadataResponse
-from kafkasim.protocol.node import Close, Connect, Connected, Disconnected, Output, Random, Send, Trace
+from kafkasim.protocol.node import Close, Connect, Connected, Disconnected, Output, Random, Send, Trace, new_send
 
 _NONE = Error.NONE  # looked up once: CPython takes ten times as long for a member of an Enum as for a global
 _READY = ConnectionState.READY
@@ -166,7 +166,7 @@ class NetworkClient:
 
         Simplified: what expects no response (acks=0) counts as written at once; Kafka waits for the socket to take it.
         """
-        outputs.append(Send(peer, request))
+        outputs.append(new_send((peer, request)))
         if expects_response:
             self._track(peer, request, context, now, timeout_ms, False)
 

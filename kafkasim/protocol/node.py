@@ -10,6 +10,7 @@ as Kafka's ConsumerNetworkClient does with node id Integer.MAX_VALUE - id). What
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple, Protocol
 
 # Delivered by the driver.
@@ -41,6 +42,10 @@ class Send(NamedTuple):
 
     peer: str
     message: object
+
+
+# Send(peer, message), for whoever makes many: `new_send((peer, message))` goes by the short way to the same tuple, in half the time.
+new_send: Callable[[tuple[str, object]], Send] = partial(tuple.__new__, Send)
 
 
 class Close(NamedTuple):

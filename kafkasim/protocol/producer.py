@@ -15,9 +15,10 @@ from __future__ import annotations
 
 from kafkasim.protocol.accumulator import NO_MEMORY, RecordAccumulator
 from kafkasim.protocol.calls import CloseClient, Outcome, ProducerReady, SendRecords, SendUnblocked
-from kafkasim.protocol.errors import Error
+from kafkasim.protocol.errors import NO_ERROR, Error
 from kafkasim.protocol.flavours import NO_LIMIT, Client, ProducerSettings
 from kafkasim.protocol.idempotence import LIBRDKAFKA_WINDOW, TransactionManager
+from kafkasim.protocol.messages import ProduceResponse
 from kafkasim.protocol.network_client import NetworkClient
 from kafkasim.protocol.node import Output, Random, Trace
 from kafkasim.protocol.sender import Sender
@@ -57,6 +58,7 @@ class Producer:
         trace: Trace | None = None,
     ) -> None:
         self.name = name
+        self.linger_ms = settings.linger_ms
         self.closed = False  # CloseClient has come and everything is settled
         self._settings = settings
         self._record_size = record_size
@@ -67,6 +69,8 @@ class Producer:
         self._accumulator = RecordAccumulator(settings, self._metadata, record_size, self._transactions, random)
         self._sender = Sender(name, settings, self._client, self._accumulator, self._transactions, random, trace)
         self._unassigned = UnassignedQueue(settings.delivery_timeout_ms)
+        # Whether one record more or less in an open batch is all the same (librdkafka's sticky partition changes by the clock).
+        self._can_wait = settings.client is Client.JAVA and settings.linger_ms > 0 and self._accumulator.size_limit == settings.batch_size
         self._served_version = -1  # of the metadata that unassigned messages were last held against
         self._pending: PendingSend | None = None
         self._answering = False
@@ -104,6 +108,28 @@ class Producer:
                 self._sender.completed(completed, now, outputs)
         self._turn(now, outputs)
         return outputs
+
+    def records_that_can_wait(self, topic: str) -> int:
+        """With no batch begun: how many records without keys make a whole one. Until the last of them is there, or linger.ms have passed
+        since the first, nothing depends on when they were handed over. 0: it may, so the first is to be handed over as it comes."""
+        accumulator = self._accumulator
+        if accumulator.waiting or not self._can_wait or not self._sender.settled():
+            return 0
+        sticky = accumulator.partitioner.sticky.get(topic)
+        if sticky is None or topic not in self._metadata.partitions or accumulator.closed:
+            return 0
+        # Else the partitioner would draw anew, or send() would block.
+        surely = sticky.produced_bytes < accumulator.size_limit <= accumulator.free_memory
+        return max(accumulator.whole_batch, 0) if surely else 0
+
+    def would_not_notice(self, event: object, now: float) -> bool:
+        """Whether `event` is one that reads nothing of what send() has written: a success, and nothing to send now."""
+        return (
+            type(event) is ProduceResponse
+            and self._pending is None
+            and self._sender.success_brings_nothing_to_do(now)
+            and _all_succeeded(event)
+        )
 
     def next_deadline(self) -> float | None:
         """The earliest of: send() gives up, a batch is ready or too old, a request or connection times out, metadata is due."""
@@ -291,3 +317,8 @@ class Producer:
                     outputs.append(Outcome(call.numbers[position:stop], Error.QUEUE_FULL, None, -1))
                     break
                 position += taken
+
+
+def _all_succeeded(response: ProduceResponse) -> bool:
+    results = response.results
+    return results[0].error is NO_ERROR and (len(results) == 1 or all(result.error is NO_ERROR for result in results))

@@ -86,9 +86,8 @@ class ExpirationQueue(Generic[Operation]):
         while queue and queue[0].done:
             queue.popleft()
         queue.append(operation)
-        alarm = self._alarm
-        if operation.deadline < alarm.deadline:
-            alarm.set(operation.deadline)
+        if operation.deadline < self._alarm.deadline:
+            self._alarm.set(operation.deadline)
 
     def expired(self, now: float) -> Iterator[Operation]:
         """Those not done whose time is up, each once."""

@@ -26,12 +26,24 @@ class TopicPartition(NamedTuple):
         return f"{self.topic}-{self.partition}"
 
 
+class OffsetAndEpoch(NamedTuple):
+    """Where a group stands in a partition (OffsetAndMetadata): the next offset to read, and the leader epoch of the record before it.
+
+    The epoch tells whether the log was cut and written anew below that offset since (KIP-320); -1: unknown, nothing can be told.
+    """
+
+    partition: TopicPartition
+    offset: int
+    leader_epoch: int = -1
+
+
 class OffsetCommitValue(NamedTuple):
     """A record of `__consumer_offsets` (OffsetCommitKey and OffsetCommitValue): where a group stands in a partition."""
 
     group: str
     partition: TopicPartition
     offset: int
+    leader_epoch: int = -1
 
 
 class GroupMember(NamedTuple):

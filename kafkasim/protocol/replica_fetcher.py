@@ -16,6 +16,7 @@ Kafka has the broker's request.timeout.ms (30 s both). Simplified: no fetch sess
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from math import inf
 
 from kafkasim.protocol.config import BrokerConfig
@@ -28,13 +29,16 @@ from kafkasim.protocol.messages import (
     ListOffsetsRequest,
     ListOffsetsResponse,
 )
-from kafkasim.protocol.node import Close, Connect, Output, Send, broker_name
+from kafkasim.protocol.node import Close, Connect, Output, broker_name, new_send
 from kafkasim.protocol.partition import Partition
 from kafkasim.protocol.records import TopicPartition
 from kafkasim.protocol.scheduled_tasks import Alarm
 
 LATEST_TIMESTAMP = -1
 EARLIEST_TIMESTAMP = -2
+
+_new_request: Callable[[tuple[object, ...]], FetchRequest] = partial(tuple.__new__, FetchRequest)
+_new_partition: Callable[[tuple[TopicPartition, int, int, int, int]], FetchPartition] = partial(tuple.__new__, FetchPartition)
 
 
 class PartitionFetchState:
@@ -172,7 +176,7 @@ class ReplicaFetcherThread:
             fetch, log = state.fetch, state.log
             latest_epoch = log.leader_epochs.latest_epoch
             if fetch.fetch_offset != log.log_end_offset or fetch.last_fetched_epoch != latest_epoch:
-                fetch = FetchPartition(fetch.partition, log.log_end_offset, state.leader_epoch, latest_epoch, fetch.max_bytes)
+                fetch = _new_partition((fetch.partition, log.log_end_offset, state.leader_epoch, latest_epoch, fetch.max_bytes))
                 state.fetch = fetch  # asked for again as it is, as long as nothing is appended
             ready.append(fetch)
         if not ready:
@@ -182,23 +186,16 @@ class ReplicaFetcherThread:
             manager.outbox.append(Connect(self.peer))
         else:
             self._correlation_id += 1
-            manager.outbox.append(Send(self.peer, self._ask_bound() if self._out_of_range else self._fetch(tuple(ready))))
-        self._expires_at = now + manager.config.replica_socket_timeout_ms
-        manager.alarm.set(self._expires_at)
+            manager.outbox.append(new_send((self.peer, self._ask_bound() if self._out_of_range else self._fetch(tuple(ready)))))
+        self._expires_at = expires_at = now + manager.socket_timeout_ms
+        if expires_at < manager.alarm.deadline:
+            manager.alarm.set(expires_at)
 
     def _fetch(self, ready: tuple[FetchPartition, ...]) -> FetchRequest:
         self._requested = ready
-        manager, config = self._manager, self._manager.config
-        return FetchRequest(
-            self._correlation_id,
-            manager.broker_id,
-            manager.broker_epoch(),
-            config.replica_fetch_wait_max_ms,
-            config.replica_fetch_min_bytes,
-            config.replica_fetch_response_max_bytes,
-            False,
-            ready,
-        )
+        manager = self._manager
+        # FetchRequest(correlation_id, replica_id, broker_epoch, ...) by the short way (see node.new_send).
+        return _new_request((self._correlation_id, manager.broker_id, manager.broker_epoch(), *manager.fetch_settings, ready))
 
     def _ask_bound(self) -> ListOffsetsRequest:
         partition, leader_end = next(iter(self._out_of_range.items()))
@@ -249,7 +246,19 @@ class ReplicaFetcherThread:
 class ReplicaFetcherManager:
     """All fetchers of one broker. `replicated(partition, now)` is told when a follower's log or high watermark changed."""
 
-    __slots__ = ("_by_peer", "_fetchers", "_leader_of", "alarm", "broker_epoch", "broker_id", "config", "outbox", "replicated")
+    __slots__ = (
+        "_by_peer",
+        "_fetchers",
+        "_leader_of",
+        "alarm",
+        "broker_epoch",
+        "broker_id",
+        "config",
+        "fetch_settings",
+        "outbox",
+        "replicated",
+        "socket_timeout_ms",
+    )
 
     def __init__(
         self,
@@ -263,6 +272,14 @@ class ReplicaFetcherManager:
         self.broker_id = broker_id
         self.broker_epoch = broker_epoch
         self.config = config
+        self.socket_timeout_ms = config.replica_socket_timeout_ms
+        # What every FetchRequest says, from `max_wait_ms` to `read_committed`.
+        self.fetch_settings = (
+            config.replica_fetch_wait_max_ms,
+            config.replica_fetch_min_bytes,
+            config.replica_fetch_response_max_bytes,
+            False,
+        )
         self.replicated = replicated
         self.outbox = outbox
         self.alarm = alarm

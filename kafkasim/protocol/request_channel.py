@@ -15,10 +15,10 @@ a request of the old one never reaches the new one.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Protocol
 
-from kafkasim.protocol.node import Close, Output, Send
+from kafkasim.protocol.node import Close, Output, new_send
 
 # What a handler returns instead of a response.
 PARKED: Final = None  # the answer comes later, through `respond`
@@ -39,19 +39,28 @@ class Connection:
         self.waiting: deque[object] = deque()
 
 
-Handler = Callable[[object, Connection, float], object]
+Handler = Callable[[Any, Connection, float], object]
+
+
+class Doorkeeper(Protocol):
+    """Who says whether the broker's sockets are open (broker_lifecycle.py)."""
+
+    @property
+    def accepts_connections(self) -> bool: ...  # noqa: D102 - as the class says
 
 
 class RequestChannel:
-    """All client connections of one broker. `handle` answers a request, or returns one of the three values above.
+    """All client connections of one broker. `handlers`, by the type of a request, answer it or return one of the three values above.
 
+    Before the broker is unfenced for the first time it has no open socket, and after it has been given leave to stop none any more.
     `unmuted`: those that have requests waiting and may go on; where there are any, `drain` wants to be called.
     """
 
-    __slots__ = ("_connections", "_handle", "_made", "_outbox", "unmuted")
+    __slots__ = ("_connections", "_made", "_outbox", "door", "handlers", "unmuted")
 
-    def __init__(self, handle: Handler, outbox: list[Output]) -> None:
-        self._handle = handle
+    def __init__(self, outbox: list[Output]) -> None:
+        self.handlers: Mapping[type, Handler] = {}  # these two are the broker's to set, before the first request
+        self.door: Doorkeeper | None = None
         self._outbox = outbox
         self._connections: dict[str, Connection] = {}
         self.unmuted: deque[Connection] = deque()
@@ -66,18 +75,14 @@ class RequestChannel:
         if connection.muted or connection.waiting:
             connection.waiting.append(request)
             return
-        response = self._handle(request, connection, now)
-        if response is PARKED:
-            connection.muted = True
-        else:
-            self._answer(response, connection)
+        self._handle(request, connection, now)
 
     def respond(self, connection: Connection, response: object) -> None:
         """The broker, once a parked request is done: answer it and unmute. What waits behind it is taken by `drain`."""
         assert connection.muted, "only a parked request is answered later, and it mutes its connection"
         connection.muted = False
         if connection.open:
-            self._outbox.append(Send(connection.source, response))
+            self._outbox.append(new_send((connection.source, response)))
         if connection.waiting:
             self.unmuted.append(connection)
 
@@ -87,11 +92,7 @@ class RequestChannel:
         while unmuted:
             connection = unmuted.popleft()
             while connection.waiting and not connection.muted:
-                response = self._handle(connection.waiting.popleft(), connection, now)
-                if response is PARKED:
-                    connection.muted = True
-                else:
-                    self._answer(response, connection)
+                self._handle(connection.waiting.popleft(), connection, now)
 
     def disconnected(self, source: str) -> None:
         """The client's end is gone: its pipelined requests are still handled, its answers go nowhere."""
@@ -101,11 +102,15 @@ class RequestChannel:
 
     # ------------------------------------------------------------------------------------------------ helpers
 
-    def _answer(self, response: object, connection: Connection) -> None:
-        if response is CLOSE_CONNECTION:
+    def _handle(self, request: object, connection: Connection, now: float) -> None:
+        assert self.door is not None, "a broker that takes requests has said whether its sockets are open"
+        response = self.handlers[type(request)](request, connection, now) if self.door.accepts_connections else CLOSE_CONNECTION
+        if response is PARKED:
+            connection.muted = True
+        elif response is CLOSE_CONNECTION:
             self._close(connection)
         elif response is not NO_RESPONSE and connection.open:
-            self._outbox.append(Send(connection.source, response))
+            self._outbox.append(new_send((connection.source, response)))
 
     def _close(self, connection: Connection) -> None:
         """The broker closes: what the client pipelined behind is thrown away unread (Processor.close)."""

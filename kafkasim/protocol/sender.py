@@ -123,13 +123,22 @@ class Sender:
     def has_nothing_to_do(self, now: float) -> bool:
         """Whether `run` would do nothing: most turns of a producer fall between two sends, and it takes no look at any queue to tell."""
         accumulator = self._accumulator
+        return accumulator.ready_at > now and accumulator.next_expiry > now and self.settled()
+
+    def settled(self) -> bool:
+        """Whether nothing but a batch that is ready or too old gives `run` something to do."""
         return (
-            accumulator.ready_at > now
-            and accumulator.next_expiry > now
-            and not self._unsent
+            not self._unsent
             and self._client.metadata.version == self._metadata_version
             and (self._transactions is None or self._transactions.settled)
         )
+
+    def success_brings_nothing_to_do(self, now: float) -> bool:
+        """Whether `run` would do nothing after the answer to a request that succeeded either: no batch is ready, nor waits for that answer.
+
+        librdkafka is left out: its next record may, by the clock, go to another partition, and be ready there at once.
+        """
+        return self._java and not self._guarantee_message_order and self.has_nothing_to_do(now)
 
     def run(self, now: float, outputs: list[Output]) -> None:
         """WHEN anything happened; THEN send all that is ready and can be sent, and after that expire what is too old (Sender.runOnce).

@@ -330,11 +330,26 @@ class SimulatedCluster:
         held = (partition for partition in image.partitions.values() if broker_id in partition.replicas)
         return all(broker_id in partition.isr and partition.leader >= 0 for partition in held)
 
+    @property
+    def partitions(self) -> list[TopicPartition]:
+        """Every partition of the scenario's topics."""
+        topics = self.scenario.topics.items()
+        return [TopicPartition(name, index) for name, topic in topics for index in range(topic.partitions)]
+
+    def log_end_offset(self, partition: TopicPartition) -> int:
+        """Where the leader's log ends; 0 without a leader."""
+        leader = self.leader(partition)
+        return 0 if leader is None else self.disks[leader].logs[partition].log_end_offset
+
     def high_watermark(self, partition: TopicPartition) -> int:
         """What the partition's leader lets consumers read up to; 0 without a leader."""
         leader = self.leader(partition)
         node = None if leader is None else self.driver.hosts[broker_name(leader)].node
         return node.high_watermark(partition) if isinstance(node, Broker) else 0
+
+    def leader_epoch(self, partition: TopicPartition) -> int:
+        """The controller's word; it grows with every election."""
+        return self.controller_state.image.partitions[partition].leader_epoch
 
     # ------------------------------------------------------------------------------------------------ ends of processes
 
@@ -346,7 +361,7 @@ class SimulatedCluster:
         host = process.host
         process.stopping = False
         if host.status is not Status.DOWN:
-            if isinstance(host.node, ConsumingApplication):
+            if isinstance(host.node, ConsumingApplication | ProducingApplication):
                 paused = host.status is Status.PAUSED
                 host.node.crashed(host.paused_at if paused else self.driver.now)
             self.network.process_died(host, power)

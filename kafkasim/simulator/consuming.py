@@ -13,6 +13,7 @@ from kafkasim.ledger import Commit as CommitEntry
 from kafkasim.ledger import Handled, Ledger, Skipped
 from kafkasim.protocol.calls import (
     ClientClosed,
+    CloseClient,
     CommitOffsets,
     Committed,
     PartitionsAssigned,
@@ -54,6 +55,8 @@ class ConsumingApplication:
     def __init__(self, desk: Desk, client: Consumer, ledger: Ledger, progress: Progress, random: Random) -> None:
         self.client = client
         self.closed = False  # close() has returned
+        self.failed = False  # poll() threw what the loop does not catch: nothing is polled any more
+        self._stopping = False  # SIGTERM came while records were being handled
         self.assignment: tuple[TopicPartition, ...] | None = None  # None until the group has told, and while it rebalances
         self._desk = desk
         self._ledger = ledger
@@ -81,7 +84,14 @@ class ConsumingApplication:
         return self._after(outputs, now) + self._take(next(self._loop), now)
 
     def receive(self, event: object, source: str, now: float) -> list[Output]:
-        """A message for the client, which may answer the application's call."""
+        """A message for the client, which may answer the application's call; or SIGTERM.
+
+        SIGTERM wakes the thread up from poll() or commitSync() (KafkaConsumer.wakeup), and it calls close(). What it has in hand it
+        handles, and commits, first: close() in the middle of that would commit automatically what is not handled.
+        """
+        if type(event) is CloseClient and self._waiting is Process:
+            self._stopping = True
+            return []
         outputs = self.client.receive(event, source, now)
         return self._after(outputs, now) if outputs else outputs
 
@@ -140,6 +150,8 @@ class ConsumingApplication:
         while True:
             kind = type(step)
             if kind is Poll:
+                if self._stopping:
+                    return self._after(self.client.receive(CloseClient(), "", now), now)
                 self._waiting = Poll
                 outputs = self.client.receive(self._poll, "", now)
                 return self._after(outputs, now) if outputs else outputs
@@ -192,8 +204,12 @@ class ConsumingApplication:
                 if self._workers is not None:
                     self._workers.forget(output.partitions)  # type: ignore[attr-defined]  # `kind` says so
             elif kind is PollFailed:
-                # auto.offset.reset=none: poll() throws NoOffsetForPartitionException. This application logs it and polls again.
-                passed += self._answer((), now)
+                # auto.offset.reset=none: poll() throws NoOffsetForPartitionException, and that is the end of this application's loop.
+                self.failed = True
+                self._ledger.notes.append(
+                    f"{self._desk.member} stopped: poll() found no offset to start from, and auto.offset.reset is none"
+                )
+                self._waiting = object
             elif kind is ClientClosed:
                 self.closed = True
             elif kind is PositionReset:

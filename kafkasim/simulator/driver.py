@@ -17,6 +17,7 @@ import simpy
 from kafkasim.protocol.node import Close, Connect, Node, Output, Send
 
 _NEVER = float("inf")  # some machines say so instead of None
+NORMAL = 1  # simpy's priority for everything we do
 
 
 class Status(Enum):
@@ -25,6 +26,9 @@ class Status(Enum):
     DOWN = "down"
     RUNNING = "running"
     PAUSED = "paused"
+
+
+_RUNNING = Status.RUNNING  # looked up once: CPython takes ten times as long for a member of an Enum as for a global
 
 
 class Wires(Protocol):
@@ -53,6 +57,7 @@ class Host:
         "pipes",
         "ready",
         "status",
+        "wake_up",
         "write_ms",
     )
 
@@ -65,6 +70,7 @@ class Host:
         self.pipes: dict[str, Any] = {}  # peer, as this host names it -> the network's pipe that it writes to
         self.inbox: deque[tuple[object, str]] = deque()  # what came while it was paused or its disk was busy
         self.pending_wakes: list[float] = []  # heap of the instants at which a wake-up is already in simpy's heap
+        self.wake_up: Entry | None = None  # what is put there; each incarnation has its own
         self.paused_at = 0.0
         self.busy_until = 0.0
         self.write_ms = 0.0  # slow-disk: how long one append takes
@@ -72,21 +78,14 @@ class Host:
         self.answer: Callable[[Output, float], None] | None = None  # takes outputs that are not for the network
 
 
-class Entry(simpy.Event):
-    """What we put into simpy's heap: an event that has already succeeded, with `callbacks` that its class knows.
+class Entry(Protocol):
+    """What we put into simpy's heap. No event of simpy's own: one may lie there many times, and nobody waits for it."""
 
-    simpy's Timeout would build three more objects for each.
-    """
-
-    _ok = True
-    _value = None
-
-    def __init__(self) -> None:
-        """Nothing to set: simpy reads the three attributes of the class."""
+    def happen(self, now: float) -> None: ...  # noqa: D102 - its time has come
 
 
-class _Wake(Entry):
-    """A wake-up of a host."""
+class _Wake:
+    """The wake-ups of one process: the same entry for all of them."""
 
     __slots__ = ("driver", "host", "incarnation")
 
@@ -95,8 +94,11 @@ class _Wake(Entry):
         self.host = host
         self.incarnation = host.incarnation
 
+    def happen(self, now: float) -> None:
+        self.driver.woken(self.host, self.incarnation, now)
 
-class _Call(Entry):
+
+class _Call:
     """A function to be called at an instant."""
 
     __slots__ = ("function",)
@@ -104,24 +106,21 @@ class _Call(Entry):
     def __init__(self, function: Callable[[], None]) -> None:
         self.function = function
 
-
-def _run(event: Any) -> None:
-    event.function()
-
-
-def _woken(event: Any) -> None:
-    event.driver.woken(event.host, event.incarnation)
-
-
-_Call.callbacks = (_run,)  # type: ignore[assignment]  # simpy only iterates over them
-_Wake.callbacks = (_woken,)  # type: ignore[assignment]
+    def happen(self, now: float) -> None:  # noqa: ARG002 - the function asks the driver
+        self.function()
 
 
 class Driver:
-    """Hosts on one simpy clock. `network` is attached by network.py; `events` counts heap entries that were taken."""
+    """Hosts on one simpy clock. `network` is attached by network.py; `events` counts heap entries that were taken.
+
+    `queue` and `serial` are the environment's own heap, and what numbers its entries. Who puts much into it (this module, and
+    network.py) pushes what Environment.schedule() would: instant, priority, serial number, entry.
+    """
 
     def __init__(self) -> None:
-        self.env = simpy.Environment()
+        self.env: Any = simpy.Environment()
+        self.queue: list[tuple[float, int, int, Entry]] = self.env._queue  # type: ignore[assignment]  # our entries are no events of simpy's
+        self.serial: Callable[[], int] = self.env._eid.__next__
         self.hosts: dict[str, Host] = {}
         self.network: Wires | None = None
         self.events = 0
@@ -140,8 +139,7 @@ class Driver:
 
     def call_at(self, instant: float, function: Callable[[], None]) -> None:
         """Call `function` at `instant` (ms), after what was scheduled for that instant before."""
-        now = self.env.now
-        self.env.schedule(_Call(function), delay=instant - now if instant > now else 0.0)
+        self._put(_Call(function), instant, self.env.now)
 
     def run(self, until: Callable[[], bool], at_most: float, every: float) -> bool:
         """Step until `until()`, asked every `every` ms, holds (True) or the clock passes `at_most` ms (False)."""
@@ -157,9 +155,11 @@ class Driver:
 
         self._stop = False
         look()
-        step, steps = self.env.step, 0
+        # Environment.step() without what it does for processes that wait for an event, or for events that fail.
+        env, queue, pop, steps = self.env, self.queue, heapq.heappop, 0
         while not self._stop:
-            step()
+            env._now, _, _, entry = pop(queue)
+            entry.happen(env._now)
             steps += 1
         self.events += steps
         return held
@@ -170,7 +170,8 @@ class Driver:
         """The process is up: `node` with what it wants to do `first`."""
         assert host.status is Status.DOWN, f"{host.name} is already up"
         host.node = node
-        host.status = Status.RUNNING
+        host.wake_up = _Wake(self, host)
+        host.status = _RUNNING
         host.ready = not host.write_ms
         self.after(host, first, self.now)
 
@@ -186,7 +187,7 @@ class Driver:
 
     def pause(self, host: Host) -> None:
         """SIGSTOP: nothing runs, bytes are still taken by the kernel."""
-        if host.status is Status.RUNNING:
+        if host.status is _RUNNING:
             host.status = Status.PAUSED
             host.ready = False
             host.paused_at = self.now
@@ -195,7 +196,7 @@ class Driver:
         """SIGCONT: what was due is done late, then what came meanwhile is read in order."""
         if host.status is not Status.PAUSED:
             return
-        host.status = Status.RUNNING
+        host.status = _RUNNING
         resumed = getattr(host.node, "resumed", None)
         if resumed is not None:  # an application that was in the middle of work needs as long as it would have
             resumed(self.now - host.paused_at)
@@ -205,7 +206,7 @@ class Driver:
 
     def deliver(self, host: Host, event: object, source: str) -> None:
         """Hand `event` to the host's node now, or keep it while the process cannot read."""
-        if host.status is not Status.RUNNING or host.inbox or host.busy_until > self.env.now:
+        if host.status is not _RUNNING or host.inbox or host.busy_until > self.env.now:
             if host.status is not Status.DOWN:
                 host.inbox.append((event, source))
             return
@@ -220,13 +221,12 @@ class Driver:
         if outputs:
             network = self.network
             assert network is not None, "the network is attached before the first process starts"
-            pipes = host.pipes
             output: Any
             for output in outputs:
                 kind = type(output)
                 if kind is Send:
                     peer, message = output
-                    pipe = pipes.get(peer)
+                    pipe = host.pipes.get(peer)
                     if pipe is not None:  # else the connection is gone, and the bytes go nowhere
                         network.write(pipe, message, now)
                 elif kind is Connect:
@@ -235,7 +235,10 @@ class Driver:
                     network.close(host, output.peer)
                 elif host.answer is not None:
                     host.answer(output, now)
-        self.arm(host, now)
+        # What arm() would find out first: mostly, a wake-up that comes soon enough is in the heap already.
+        pending = host.pending_wakes
+        if not pending or host.node is None or ((deadline := host.node.next_deadline()) is not None and deadline < pending[0]):
+            self.arm(host, now)
 
     def arm(self, host: Host, now: float) -> None:
         """Put one wake-up into the heap, unless one that is not later is there already."""
@@ -243,33 +246,36 @@ class Driver:
         if node is None or host.busy_until > now:
             return
         deadline = node.next_deadline()
-        if deadline is None:
-            return
         pending = host.pending_wakes
-        if (pending and pending[0] <= deadline) or deadline == _NEVER:
+        if deadline is None or (pending and pending[0] <= deadline) or deadline == _NEVER:
             return
+        assert host.wake_up is not None, "a process that runs can be woken"
         heapq.heappush(pending, deadline)
-        self.env.schedule(_Wake(self, host), delay=deadline - now if deadline > now else 0.0)
+        self._put(host.wake_up, deadline, now)
 
-    def woken(self, host: Host, incarnation: int) -> None:
+    def _put(self, entry: Entry, instant: float, now: float) -> None:
+        heapq.heappush(self.queue, (max(instant, now), NORMAL, self.serial(), entry))
+
+    def woken(self, host: Host, incarnation: int, now: float) -> None:
         """A wake-up came up in the heap; the host may have died, or found an earlier deadline, since it was put there."""
         if incarnation != host.incarnation:
             return
         if host.pending_wakes:
             heapq.heappop(host.pending_wakes)
-        if host.status is Status.RUNNING:
-            self._wake_if_due(host)
-            self.arm(host, self.env.now)
+        if host.status is _RUNNING and not self._wake_if_due(host, now):
+            self.arm(host, now)
 
-    def _wake_if_due(self, host: Host) -> None:
+    def _wake_if_due(self, host: Host, now: float) -> bool:
+        """Whether it was; then the next wake-up has been seen to."""
         node = host.node
-        now = self.env.now
         if node is None or host.busy_until > now:
-            return
+            return False
         deadline = node.next_deadline()
         # The heap adds delays to the clock: a sum may miss its deadline by one rounding, which must not cost a second entry.
-        if deadline is not None and deadline <= now + 1e-6:
-            self.after(host, node.wake(max(now, deadline)), now)
+        if deadline is None or deadline > now + 1e-6:
+            return False
+        self.after(host, node.wake(now if now > deadline else deadline), now)
+        return True
 
     # ------------------------------------------------------------------------------------------------ paused, or with a slow disk
 
@@ -277,16 +283,16 @@ class Driver:
         """How long each append takes from now on; 0: no time at all."""
         host.write_ms = write_ms
         host.ready = False  # until the next message has seen to it
-        if host.status is Status.RUNNING:
+        if host.status is _RUNNING:
             self._catch_up(host)
 
     def _catch_up(self, host: Host) -> None:
         """Do what is due, then read the inbox until it is empty or the process is busy again."""
-        self._wake_if_due(host)
-        while host.inbox and host.status is Status.RUNNING and host.busy_until <= self.env.now:
+        self._wake_if_due(host, self.env.now)
+        while host.inbox and host.status is _RUNNING and host.busy_until <= self.env.now:
             event, source = host.inbox.popleft()
             self._handle(host, event, source)
-        if host.status is Status.RUNNING:
+        if host.status is _RUNNING:
             host.ready = not host.inbox and not host.write_ms and host.busy_until <= self.env.now
             self.arm(host, self.env.now)
 

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from heapq import heappush
 from typing import Any
 
 from kafkasim.protocol.node import Connected, Disconnected
-from kafkasim.simulator.driver import Driver, Entry, Host, Status
+from kafkasim.simulator.driver import NORMAL, Driver, Host, Status
 from kafkasim.simulator.randomness import Streams
 
 # Bytes of one connection never overtake each other; a nanosecond keeps two deliveries apart whatever floats do.
@@ -38,18 +39,30 @@ class Link:
 
 
 class _Pipe:
-    """One direction of one connection."""
+    """One direction of one connection. It lies in the heap itself, once for each message that is on its way (`flying`, in order)."""
 
-    __slots__ = ("connection", "last", "link", "receiver", "receiver_incarnation", "shut", "source")
+    __slots__ = ("after", "connection", "flying", "last", "link", "network", "receiver", "receiver_incarnation", "shut", "source")
 
-    def __init__(self, connection: _Connection, link: Link, receiver: Host, source: str) -> None:
+    def __init__(self, network: Network, connection: _Connection, link: Link, receiver: Host, source: str) -> None:
+        self.network = network
+        self.after = network.driver.after
         self.connection = connection
+        self.flying: deque[Any] = deque()
         self.link = link
         self.receiver = receiver
         self.receiver_incarnation = receiver.incarnation
         self.source = source  # how the receiver names the other side
         self.last = 0.0
         self.shut = False  # the receiver closed its end, or knows that the other did
+
+    def happen(self, now: float) -> None:
+        """The hot path of a run: a message arrives at a process that can read it at once."""
+        message = self.flying.popleft()
+        host = self.receiver
+        if host.ready and host.incarnation == self.receiver_incarnation and not self.shut and type(message) is not _Sign:
+            self.after(host, host.node.receive(message, self.source, now), now)  # type: ignore[union-attr]  # who is ready has a node
+        else:
+            self.network.arrived(self, message)
 
 
 class _Connection:
@@ -64,32 +77,6 @@ class _Connection:
         self.server_peer = server_peer  # the server's name for the client: broker-3#fetcher
         self.upstream: _Pipe
         self.downstream: _Pipe
-
-
-class _Delivery(Entry):
-    """A message, or a sign of TCP's own, arriving."""
-
-    __slots__ = ("message", "network", "pipe")
-
-    def __init__(self, network: Network, pipe: _Pipe, message: object) -> None:
-        self.network = network
-        self.pipe = pipe
-        self.message = message
-
-
-def _arrived(event: Any) -> None:
-    """The hot path of a run: a message for a process that can read it at once."""
-    pipe, message, network = event.pipe, event.message, event.network
-    host = pipe.receiver
-    if host.ready and host.incarnation == pipe.receiver_incarnation and not pipe.shut and type(message) is not _Sign:
-        driver = network.driver
-        now = driver.env.now
-        driver.after(host, host.node.receive(message, pipe.source, now), now)
-    else:
-        network.arrived(pipe, message)
-
-
-_Delivery.callbacks = (_arrived,)  # type: ignore[assignment]  # simpy only iterates over them
 
 
 class _Sign:
@@ -109,6 +96,7 @@ class Network:
 
     def __init__(self, driver: Driver, streams: Streams, between: Callable[[str, str], tuple[float, float]]) -> None:
         self.driver = driver
+        self._queue, self._serial = driver.queue, driver.serial
         self._streams = streams
         self._between = between  # (source, target) -> latency and jitter in ms, one way
         self._links: dict[tuple[str, str], Link] = {}
@@ -132,8 +120,8 @@ class Network:
         server = self.driver.hosts[name]
         server_peer = f"{host.name}#{channel}" if channel else host.name
         connection = _Connection(host, server, peer, server_peer)
-        connection.upstream = _Pipe(connection, self.link(host.name, name), server, server_peer)
-        connection.downstream = _Pipe(connection, self.link(name, host.name), host, peer)
+        connection.upstream = _Pipe(self, connection, self.link(host.name, name), server, server_peer)
+        connection.downstream = _Pipe(self, connection, self.link(name, host.name), host, peer)
         host.pipes[peer] = connection.upstream
         self._sign(connection.upstream, _SYN)
 
@@ -152,7 +140,8 @@ class Network:
         if at <= pipe.last:
             at = pipe.last + _APART
         pipe.last = at
-        self.driver.env.schedule(_Delivery(self, pipe, message), delay=at - now if at > now else 0.0)
+        pipe.flying.append(message)
+        heappush(self._queue, (at if at > now else now, NORMAL, self._serial(), pipe))
 
     def close(self, host: Host, peer: str) -> None:
         """close(): what was written still goes, what would come is not read any more, and the other side learns of it."""

@@ -18,7 +18,7 @@ from kafkasim.ledger import Callback, Ledger, Resent, Sent, Spooled
 from kafkasim.protocol.calls import Outcome, SendRecords, SendUnblocked
 from kafkasim.protocol.errors import Error
 from kafkasim.protocol.node import Output
-from kafkasim.protocol.producer import Producer
+from kafkasim.protocol.producer import NEVER, Producer
 from kafkasim.protocol.records import TopicPartition
 from kafkasim.simulator.progress import Progress
 from kafkasim.stores import Spool
@@ -87,6 +87,8 @@ class ProducingApplication:
         self._next = source.restart_at(ledger)
         self._main = produce(range(self._next, len(source.arrivals)))
         self._end = self._next  # records below this may be sent: set by the step Send
+        # When the next hand-over is due; found at the end of an event, and forgotten at the next one that may change the client's queues.
+        self._hand_over_at: float | None = None
         self._queue: deque[tuple[float, _Awaited]] = deque()  # re-sends and when they are due
         self._awaited: dict[int, _Awaited] = {}
         self._spool_thread = drain_spool(_SPOOL_LIMIT)
@@ -107,9 +109,10 @@ class ProducingApplication:
         return self._settle(self._after(outputs, now) if outputs else outputs)
 
     def receive(self, event: object, source: str, now: float) -> list[Output]:
-        """A message for the client; what has arrived by now is handed over first."""
-        if self._next < self._end and self._source.arrivals[self._next] <= now:
-            outputs = self._hand_over(now)
+        """A message for the client; what has arrived by now is handed over first, unless nobody could tell."""
+        if self._next < self._end and not self._can_wait(event, now):
+            outputs = self._hand_over(now) if self._source.arrivals[self._next] <= now else []
+            self._hand_over_at = None
             outputs += self.client.receive(event, source, now)
         else:
             outputs = self.client.receive(event, source, now)
@@ -123,9 +126,12 @@ class ProducingApplication:
         """The last step of every event: see when the next one is due, and pass the event's `outputs` on."""
         client = self.client
         deadline = client.next_deadline()
-        wake = self._next_hand_over() if self._next < self._end else None
-        if wake is not None and (deadline is None or wake < deadline) and not client.blocked:
-            deadline = wake
+        if self._next < self._end and not client.blocked:
+            wake = self._hand_over_at
+            if wake is None:
+                wake = self._hand_over_at = self._next_hand_over()
+            if deadline is None or wake < deadline:
+                deadline = wake
         if self._queue and not client.blocked and (deadline is None or self._queue[0][0] < deadline):
             deadline = self._queue[0][0]
         if self._spool_due is not None and (deadline is None or self._spool_due < deadline):
@@ -135,6 +141,7 @@ class ProducingApplication:
 
     def wake(self, now: float) -> list[Output]:
         """Hand over what has arrived, then let the client act."""
+        self._hand_over_at = None
         outputs = self._hand_over(now)
         deadline = self.client.next_deadline()
         if deadline is not None and deadline <= now:
@@ -142,6 +149,11 @@ class ProducingApplication:
         if self._spool_due is not None and self._spool_due <= now:
             self._broker_answers(now)
         return self._settle(self._after(outputs, now) if outputs else outputs)
+
+    def crashed(self, now: float) -> None:
+        """kill -9: what had arrived was handed to send(), late or not, and dies with the process."""
+        if not self.client.blocked and self._source.keys is None:
+            self._hand_over(now)
 
     @property
     def finished(self) -> bool:
@@ -189,18 +201,28 @@ class ProducingApplication:
             if source.run_index != len(self._ledger.sent) - 1 or source.run_index < 0:
                 source.begin_run(self._ledger)
             source.handed_over = last
+        self._hand_over_at = None
         self.unresolved += last - first
         self._sent.add(last - first - repeated, now)
         keys = None if source.keys is None else source.keys[first:last]
         return self.client.receive(SendRecords(source.topic, numbers, source.arrivals[first:last], keys), "", now)
 
     def _next_hand_over(self) -> float:
-        """When a record will begin a batch or complete one; between the two nobody could tell when it was handed over."""
-        first, source = self._next, self._source
-        count = self.client.records_to_ready(source.topic) if source.keys is None else 1
+        """When a record will complete a batch, or make its linger.ms run out; before that nobody could tell when it was handed over."""
+        first, source, latest = self._next, self._source, NEVER
+        if source.keys is not None:
+            return source.arrivals[first]
+        count = self.client.records_to_ready(source.topic)
+        if count == 1 and not self._queue and (waiting := self.client.records_that_can_wait(source.topic)) > 1:
+            count, latest = waiting, source.arrivals[first] + self.client.linger_ms
         if count > 1:
             count = min(count, self._sent.room, self._end - first)
-        return source.arrivals[first + count - 1]
+        return min(source.arrivals[first + count - 1], latest)
+
+    def _can_wait(self, event: object, now: float) -> bool:
+        """Whether what has arrived can be handed over after `event` as well: nobody could tell."""
+        source = self._source
+        return source.keys is None and source.spool is None and not self._queue and self.client.would_not_notice(event, now)
 
     def _send_again(self, awaited: _Awaited, now: float) -> list[Output]:
         source = self._source

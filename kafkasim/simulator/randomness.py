@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from itertools import chain
 
 import numpy as np
 
@@ -24,11 +25,5 @@ class Streams:
     def uniform(self, name: str) -> Callable[[], float]:
         """A source of uniform numbers in [0, 1), drawn in blocks because single draws from numpy are slow."""
         generator = self.generator(name)
-        block: list[float] = []
-
-        def draw() -> float:
-            if not block:
-                block.extend(reversed(generator.random(_BLOCK).tolist()))
-            return block.pop()
-
-        return draw
+        blocks = iter(lambda: generator.random(_BLOCK).tolist(), None)  # for ever
+        return chain.from_iterable(blocks).__next__

@@ -15,7 +15,7 @@ from kafkasim.protocol.messages import (
     SyncGroupRequest,
 )
 from kafkasim.protocol.node import Disconnected
-from kafkasim.protocol.records import TopicPartition
+from kafkasim.protocol.records import OffsetAndEpoch, TopicPartition
 
 ORDERS = TopicPartition("orders", 0)
 OFFSETS = "__consumer_offsets"
@@ -32,7 +32,7 @@ def pump() -> Cluster:
 
 
 def commit(offset: int, correlation_id: int = 1) -> OffsetCommitRequest:
-    return OffsetCommitRequest(correlation_id, "billing", -1, "", ((ORDERS, offset),))
+    return OffsetCommitRequest(correlation_id, "billing", -1, "", (OffsetAndEpoch(ORDERS, offset),))
 
 
 def committed_offset(pump: Cluster, peer: str) -> int:

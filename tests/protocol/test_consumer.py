@@ -22,6 +22,7 @@ from kafkasim.protocol.consumer import Consumer
 from kafkasim.protocol.errors import Error
 from kafkasim.protocol.flavours import consumer_settings
 from kafkasim.protocol.group_coordinator import GroupCoordinator, refusal
+from kafkasim.protocol.leader_epoch import LeaderEpochCache
 from kafkasim.protocol.messages import (
     FetchedPartition,
     FetchRequest,
@@ -37,6 +38,8 @@ from kafkasim.protocol.messages import (
     MetadataResponse,
     OffsetCommitRequest,
     OffsetCommitResponse,
+    OffsetForLeaderEpochRequest,
+    OffsetForLeaderEpochResponse,
     PartitionMetadata,
 )
 from kafkasim.protocol.node import Close, Connect, Connected, Disconnected, Send
@@ -53,6 +56,7 @@ class World:
     def __init__(self, partitions=(P0,), initial_delay=0):
         self.now = 0.0
         self.partitions = partitions
+        self.leader_epoch = 0
         self.logs = {partition: [] for partition in partitions}
         self.offsets = {}
         self.consumers = {}
@@ -64,6 +68,8 @@ class World:
         self.seen = []
         self.commit_error = Error.NONE
         self.fetch_error = Error.NONE
+        self.epoch_error = Error.NONE
+        self.no_epochs = False
         self.silent = set()
         self.coordinator = self.new_coordinator(initial_delay)
         self._initial_delay = initial_delay
@@ -97,10 +103,16 @@ class World:
         for records in sizes:
             base = self.end(partition)
             batch = RecordBatch("shop", range(base, base + records), 100, self.now)
-            self.logs[partition].append(LogBatch(base, base + records, 0, batch, self.now))
+            self.logs[partition].append(LogBatch(base, base + records, self.leader_epoch, batch, self.now))
         parked, self.parked = self.parked, []
         for request, source, deadline in parked:
             self.fetch(request, source, deadline)
+
+    def elect(self, *cut):
+        """A new leader epoch; each partition of `cut` loses its log from that offset on (a batch goes whole)."""
+        self.leader_epoch += 1
+        for partition, offset in cut:
+            self.logs[partition] = [batch for batch in self.logs[partition] if batch.next_offset <= offset]
 
     def end(self, partition):
         return self.logs[partition][-1].next_offset if self.logs[partition] else 0
@@ -209,13 +221,16 @@ class World:
             return
         match request:
             case MetadataRequest():
-                found = tuple(PartitionMetadata(p, Error.NONE, 1, 0) for p in self.partitions)
+                found = tuple(PartitionMetadata(p, Error.NONE, 1, self.leader_epoch) for p in self.partitions)
                 self.respond([(source, MetadataResponse(request.correlation_id, (1,), found))])
             case FindCoordinatorRequest():
                 self.respond([(source, FindCoordinatorResponse(request.correlation_id, Error.NONE, 1))])
             case ListOffsetsRequest():
                 found = tuple((p, Error.NONE, 0 if request.timestamp == -2 else self.end(p), 0) for p in request.partitions)
                 self.respond([(source, ListOffsetsResponse(request.correlation_id, found))])
+            case OffsetForLeaderEpochRequest():
+                found = tuple(self.end_of_epoch(*wanted) for wanted in request.partitions)
+                self.respond([(source, OffsetForLeaderEpochResponse(request.correlation_id, found))])
             case FetchRequest():
                 self.fetch(request, source, self.now + request.max_wait_ms)
             case OffsetCommitRequest():
@@ -223,6 +238,7 @@ class World:
                 if isinstance(values, Error):
                     self.respond([(source, refusal(request, values))])
                 else:
+                    self.committed_values = values
                     self.coordinator.committed(values)
                     self.offsets.update({value.partition: value.offset for value in values})
                     self.respond([(source, OffsetCommitResponse(request.correlation_id, Error.NONE))])
@@ -234,18 +250,28 @@ class World:
         for wanted in request.partitions:
             log = self.logs[wanted.partition]
             error = self.fetch_error
-            diverging = -1
-            if error is Error.NONE and wanted.last_fetched_epoch >= 0 and wanted.fetch_offset > self.end(wanted.partition):
-                diverging = self.end(wanted.partition)
+            if error is Error.NONE and wanted.current_leader_epoch < self.leader_epoch:
+                error = Error.FENCED_LEADER_EPOCH
             elif error is Error.NONE and wanted.fetch_offset > self.end(wanted.partition):
                 error = Error.OFFSET_OUT_OF_RANGE
-            batches = tuple(b for b in log if b.next_offset > wanted.fetch_offset) if error is Error.NONE and diverging < 0 else ()
-            if batches or error is not Error.NONE or diverging >= 0:
-                fetched.append(FetchedPartition(wanted.partition, error, self.end(wanted.partition), 0, batches, 0, diverging))
+            batches = tuple(b for b in log if b.next_offset > wanted.fetch_offset) if error is Error.NONE else ()
+            if batches or error is not Error.NONE:
+                fetched.append(FetchedPartition(wanted.partition, error, self.end(wanted.partition), 0, batches))
         if fetched or self.now >= deadline:
             self.respond([(source, FetchResponse(request.correlation_id, tuple(fetched)))])
         else:
             self.parked.append((request, source, deadline))
+
+    def end_of_epoch(self, partition, current_leader_epoch, epoch):
+        if current_leader_epoch < self.leader_epoch or self.epoch_error is not Error.NONE:
+            return partition, self.epoch_error if current_leader_epoch == self.leader_epoch else Error.FENCED_LEADER_EPOCH, -1, -1
+        if self.no_epochs:
+            return partition, Error.NONE, -1, -1
+        cache = LeaderEpochCache()
+        for batch in self.logs[partition]:
+            cache.assign(batch.leader_epoch, batch.base_offset)
+        cache.assign(self.leader_epoch, self.end(partition))
+        return partition, Error.NONE, *cache.end_offset_for(epoch, self.end(partition))
 
     def respond(self, answers):
         for (name, peer), response in answers:
@@ -387,14 +413,6 @@ def test_an_offset_out_of_range_is_answered_by_the_reset_policy_not_by_an_error(
     world.add("billing-1", auto_offset_reset="latest")
     world.poll("billing-1", 1_000)
     assert world.told("billing-1", PositionReset) == [PositionReset(P0, 10, 3)]
-
-
-def test_java_goes_back_to_where_a_truncated_log_ends_and_librdkafka_resets() -> None:
-    for client, offset in (("java", 4), ("librdkafka", 0)):
-        world = joined(client, records=10)
-        world.logs[P0] = [LogBatch(0, 4, 0, RecordBatch("shop", range(4), 100, 0), 0)]
-        world.poll("billing-0", 2_000)
-        assert world.told("billing-0", PositionReset)[-1] == PositionReset(P0, 10, offset), client
 
 
 def test_a_leader_that_has_moved_makes_the_client_ask_for_metadata_and_rest_a_moment() -> None:

@@ -11,7 +11,7 @@ from kafkasim.protocol.messages import (
     SyncGroupRequest,
     SyncGroupResponse,
 )
-from kafkasim.protocol.records import OffsetCommitValue, TopicPartition
+from kafkasim.protocol.records import OffsetAndEpoch, OffsetCommitValue, TopicPartition
 
 ORDERS = tuple(TopicPartition("orders", index) for index in range(4))
 
@@ -41,7 +41,7 @@ def committed_offset(group: GroupCoordinator, now: float = 0) -> int:
 
 
 def commit(generation: int, member_id: str, offset: int = 10) -> OffsetCommitRequest:
-    return OffsetCommitRequest(3, "billing", generation, member_id, ((ORDERS[0], offset),))
+    return OffsetCommitRequest(3, "billing", generation, member_id, (OffsetAndEpoch(ORDERS[0], offset, 7),))
 
 
 def stable_group(*instances: str, session: float = 45_000) -> tuple[GroupCoordinator, list[str]]:
@@ -181,7 +181,7 @@ def test_who_joins_but_never_syncs_is_out_after_the_rebalance_timeout() -> None:
 def test_a_commit_is_visible_only_once_it_is_replicated() -> None:
     group, [member_id] = stable_group("billing-0")
     values = group.commit(commit(1, member_id), 4_000)
-    assert values == (OffsetCommitValue("billing", ORDERS[0], 10),)
+    assert values == (OffsetCommitValue("billing", ORDERS[0], 10, 7),)
     assert committed_offset(group) == -1
     group.committed(values)
     assert committed_offset(group) == 10
@@ -200,7 +200,7 @@ def test_a_commit_is_refused_to_a_stale_generation_and_to_a_stranger() -> None:
 
 
 def test_a_consumer_without_group_management_commits_to_an_empty_group() -> None:
-    assert coordinator().commit(commit(-1, ""), 0) == (OffsetCommitValue("billing", ORDERS[0], 10),)
+    assert coordinator().commit(commit(-1, ""), 0) == (OffsetCommitValue("billing", ORDERS[0], 10, 7),)
 
 
 def test_a_commit_renews_the_session() -> None:

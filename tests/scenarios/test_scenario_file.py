@@ -343,6 +343,17 @@ def test_commit_auto_against_the_configuration_is_refused_and_so_is_the_reverse(
     assert "enable.auto.commit is true, but `commit: after-processing` commits by hand" in said
 
 
+def test_a_session_that_no_coordinator_accepts_is_refused_for_either_client() -> None:
+    [said] = refused({"consumers.billing.config.session.timeout.ms": 5999})
+    assert "session.timeout.ms 5999 is below group.min.session.timeout.ms (6000): brokers answer INVALID_SESSION_TIMEOUT" in said
+    [said] = refused({"consumers.billing.client": "librdkafka", "cluster.config.group.max.session.timeout.ms": 44999})
+    assert "session.timeout.ms 45000 is above group.max.session.timeout.ms (44999)" in said
+    lower = Scenario.loads(SMALL).with_(
+        {"cluster.config.group.min.session.timeout.ms": 4000, "consumers.billing.config.session.timeout.ms": 4000}
+    )
+    assert lower.consumer_settings("billing").session_timeout_ms == 4000
+
+
 def test_librdkafka_has_its_own_words_and_settings() -> None:
     scenario = Scenario.loads(SMALL).with_({"producers.shop.client": "librdkafka", "producers.shop.config.message.timeout.ms": 7000})
     assert scenario.producer_settings("shop").delivery_timeout_ms == 7000

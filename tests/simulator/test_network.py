@@ -218,3 +218,13 @@ def test_a_killed_process_is_not_woken() -> None:
     world.run(50)
     assert toy.woken == []
     assert host.status is Status.DOWN
+
+
+def test_nobody_answers_a_connection_to_a_machine_without_power() -> None:
+    world = World()
+    host = world.driver.hosts["b"]
+    world.network.process_died(host, power=True)
+    world.driver.kill(host)
+    world.tell("a", Connect("b"))
+    world.run(1000)
+    assert world.toys["a"].events == []

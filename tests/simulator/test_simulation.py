@@ -141,3 +141,37 @@ def test_two_processes_paused_by_two_faults_go_on_with_the_last() -> None:
     run(twice, keep=ledgers.append)
     late = [entry.at for entry in ledgers[0].callbacks if entry.at > 1010]
     assert min(late) >= 3000.0
+
+
+def test_what_a_heal_sets_free_is_waited_for() -> None:
+    chosen = scenario(
+        "cluster: {config: {broker.session.timeout.ms: 60000}}\n"
+        "producers: [{name: shop, topic: orders, records: 100, rate: 500, config: {acks: all, retries: 2, enable.idempotence: false,"
+        " request.timeout.ms: 500, delivery.timeout.ms: 60000, retry.backoff.ms: 100}}]\n"
+        "faults: [{at: 100ms, fault: pause, node: leader(orders-0), for: 10s}]\n"
+    )
+    ledgers: list[Ledger] = []
+    report = run(chosen, keep=ledgers.append)
+    healed = ledgers[0].faults[0].ended
+    assert healed is not None
+    assert ledgers[0].ended >= healed + 1000
+    assert report.failed_lost == 0 or report.failed_but_written > 0
+
+
+def test_every_callback_comes_within_the_delivery_timeout() -> None:
+    ledgers: list[Ledger] = []
+    run(Scenario.load("followers-dead"), keep=ledgers.append)
+    sent = ledgers[0].sent[0]
+    waits = [entry.at - sent.times[entry.numbers[0]] for entry in ledgers[0].callbacks]  # type: ignore[index]
+    assert max(waits) <= 2000 + 10
+    assert max(waits) >= 1900
+
+
+def test_an_application_that_finds_no_offset_stops_and_the_report_says_so() -> None:
+    for commit in ("after-processing", "before-processing", "auto", "worker-threads"):
+        chosen = Scenario.load("calm").with_(
+            {"consumers.billing.config.auto.offset.reset": "none", "consumers.billing.commit": commit, "producers.shop.records": 200}
+        )
+        report = run(chosen)
+        assert report.groups["billing"].processed == 0
+        assert any("auto.offset.reset is none" in note for note in report.notes)
