@@ -139,6 +139,9 @@ class LibrdkafkaConsumerConfig:
         60_000, integer(10, 300_000), "How long the client waits for an answer (to a fetch: fetch.wait.max.ms more), in ms."
     )
     socket_connection_setup_timeout_ms: int = option(30_000, integer(1_000, INT_MAX), "How long a connection may take to be set up, in ms.")
+    api_version_request_timeout_ms: int = option(
+        10_000, integer(1, 300_000), "How long the first answer on a new connection may take, which says that the broker is alive, in ms."
+    )
     retry_backoff_ms: int = option(100, integer(1, 300_000), "Wait before the first retry, in ms; doubles with each failure, with jitter.")
     retry_backoff_max_ms: int = option(1_000, integer(1, 300_000), "Longest wait before a retry, in ms.")
     reconnect_backoff_ms: int = option(100, integer(0, 3_600_000), "Wait before connecting again to a broker, in ms; doubles, with jitter.")

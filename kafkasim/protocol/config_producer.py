@@ -228,6 +228,9 @@ class LibrdkafkaProducerConfig:
         "How long the client waits for an answer (a Produce: no longer than its first message may live), in ms.",
     )
     socket_connection_setup_timeout_ms: int = option(30_000, integer(1_000, INT_MAX), "How long a connection may take to be set up, in ms.")
+    api_version_request_timeout_ms: int = option(
+        10_000, integer(1, 300_000), "How long the first answer on a new connection may take, which says that the broker is alive, in ms."
+    )
     reconnect_backoff_ms: int = option(100, integer(0, 3_600_000), "Wait before connecting again to a broker, in ms; doubles, with jitter.")
     reconnect_backoff_max_ms: int = option(10_000, integer(0, 3_600_000), "Longest wait before connecting again, in ms.")
     topic_metadata_refresh_interval_ms: int = option(

@@ -3,6 +3,9 @@
 In Kafka: org.apache.kafka.clients.ClusterConnectionStates and InFlightRequests. Waits between attempts to connect grow from
 reconnect.backoff.ms to reconnect.backoff.max.ms; the patience with an attempt from socket.connection.setup.timeout.ms
 to its maximum (KIP-601).
+
+A connection that stands says only that the broker's *kernel* is there: it goes on accepting while the process is stopped. So the
+client first asks which versions the broker speaks, and nothing else is sent before somebody has answered that.
 """
 
 # ruff: noqa: PLR1730 - on the hot path an `if` costs a third of a min() or max()
@@ -20,15 +23,21 @@ NEVER = float("inf")
 
 
 class ConnectionState(Enum):
-    """What a client thinks of one connection. Simplified: Kafka's CHECKING_API_VERSIONS is left out."""
+    """What a client thinks of one connection. Only a READY one takes requests."""
 
     DISCONNECTED = "disconnected"
     CONNECTING = "connecting"
+    CHECKING_API_VERSIONS = "checking api versions"
     READY = "ready"
+
+    @property
+    def is_preparing(self) -> bool:
+        """On the way to READY (isPreparingConnection)."""
+        return self is ConnectionState.CONNECTING or self is ConnectionState.CHECKING_API_VERSIONS
 
 
 class InFlightRequest:
-    """A request that was written and not yet answered. `internal`: the client's own metadata request."""
+    """A request that was written and not yet answered. `internal`: the client's own, for versions or metadata."""
 
     __slots__ = ("context", "correlation_id", "deadline", "done", "internal", "peer", "request")
 
@@ -109,9 +118,12 @@ class Connection:
 
 
 class ConnectionStates:
-    """All connections of one client. `connect_deadline` is the earliest at which an attempt to connect is given up."""
+    """All connections of one client. `connect_deadline` is the earliest at which an attempt to connect is given up.
 
-    __slots__ = ("_connecting", "_reconnect", "_setup", "all", "connect_deadline", "ready_count")
+    `needing_api_versions`: the peers that have not yet been asked for them (NetworkClient.nodesNeedingApiVersionsFetch).
+    """
+
+    __slots__ = ("_connecting", "_reconnect", "_setup", "all", "connect_deadline", "needing_api_versions", "ready_count")
 
     def __init__(
         self, reconnect_ms: float, reconnect_max_ms: float, setup_timeout_ms: float, setup_timeout_max_ms: float, random: Random
@@ -119,6 +131,7 @@ class ConnectionStates:
         self.all: dict[str, Connection] = {}
         self.ready_count = 0
         self.connect_deadline = NEVER
+        self.needing_api_versions: list[str] = []
         self._connecting: dict[str, Connection] = {}
         self._reconnect = ExponentialBackoff(reconnect_ms, reconnect_max_ms, random)
         self._setup = ExponentialBackoff(setup_timeout_ms, setup_timeout_max_ms, random)
@@ -143,14 +156,21 @@ class ConnectionStates:
         self.connect_deadline = min(self.connect_deadline, connection.connect_deadline)
 
     def connected(self, peer: str) -> None:
-        """WHEN the connection stands; THEN all backoffs start afresh."""
+        """WHEN the connection stands; THEN the setup timeout is over, and versions are to be asked for (checkingApiVersions)."""
         connection = self.all.get(peer)
         if connection is None or connection.state is not ConnectionState.CONNECTING:
             return  # given up meanwhile
-        connection.state = ConnectionState.READY
-        connection.failed_attempts = connection.failed_setups = 0
-        self.ready_count += 1
+        connection.state = ConnectionState.CHECKING_API_VERSIONS
+        connection.failed_setups = 0
+        self.needing_api_versions.append(peer)
         self._no_longer_connecting(peer)
+
+    def ready(self, connection: Connection) -> None:
+        """WHEN the broker has answered with its versions; THEN requests may be sent, and the reconnect backoff starts afresh."""
+        assert connection.state is ConnectionState.CHECKING_API_VERSIONS, "versions are asked for once a connection"
+        connection.state = ConnectionState.READY
+        connection.failed_attempts = 0
+        self.ready_count += 1
 
     def disconnected(self, peer: str, connection: Connection, now: float) -> deque[InFlightRequest]:
         """WHEN the connection is gone, or could not be made; THEN back off; return what was in flight, which nobody will answer."""
@@ -159,7 +179,10 @@ class ConnectionStates:
             self._no_longer_connecting(peer)
         else:
             connection.failed_setups = 0
-            self.ready_count -= 1
+            if connection.state is ConnectionState.READY:
+                self.ready_count -= 1
+            elif peer in self.needing_api_versions:
+                self.needing_api_versions.remove(peer)
         connection.state = ConnectionState.DISCONNECTED
         connection.last_attempt = now
         connection.reconnect_at = now + self._reconnect.backoff(connection.failed_attempts)
@@ -177,6 +200,7 @@ class ConnectionStates:
         """Forget all connections."""
         self.all.clear()
         self._connecting.clear()
+        self.needing_api_versions.clear()
         self.ready_count = 0
         self.connect_deadline = NEVER
 

@@ -4,6 +4,7 @@ One channel carries one request at a time. A broken connection is made again and
 (broker_lifecycle.py, alter_partition.py, metadata_fetcher.py) see answers only, or for those that set a patience, its end.
 
 Simplified: one controller, whose address never changes; Kafka looks up the active one before each attempt.
+Simplified: no ApiVersions request comes first; Kafka's channels to the controller ask for versions, its replica fetchers do not.
 Simplified: reconnect.backoff.ms 50, doubling up to 500 ms, without jitter; Kafka's channel to the controller keeps to 50 ms.
 """
 

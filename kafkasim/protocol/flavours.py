@@ -52,6 +52,7 @@ class ProducerSettings:
     sticky_linger_ms: float  # 0 | sticky.partitioning.linger.ms
     murmur2: bool  # keys by murmur2 | CRC32 (consistent_random)
     connection_setup_timeout_max_ms: float = 30_000.0  # socket.connection.setup.timeout.max.ms | does not grow
+    api_versions_timeout_ms: float | None = None  # None: request.timeout.ms, as for any request | api.version.request.timeout.ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,7 @@ class ConsumerSettings:
     rebootstrap: bool
     rebootstrap_trigger_ms: float
     connection_setup_timeout_max_ms: float = 30_000.0  # socket.connection.setup.timeout.max.ms | does not grow
+    api_versions_timeout_ms: float | None = None  # None: request.timeout.ms, as for any request | api.version.request.timeout.ms
 
 
 NO_LIMIT = 2**63 - 1
@@ -158,6 +160,8 @@ def _librdkafka_producer(config: LibrdkafkaProducerConfig) -> ProducerSettings:
         reconnect_backoff_max_ms=config.reconnect_backoff_max_ms,
         connection_setup_timeout_ms=config.socket_connection_setup_timeout_ms,
         connection_setup_timeout_max_ms=config.socket_connection_setup_timeout_ms,  # does not grow
+        # Simplified: the setup timeout holds for this, too, and here it starts anew with it.
+        api_versions_timeout_ms=min(config.api_version_request_timeout_ms, config.socket_connection_setup_timeout_ms),
         metadata_max_age_ms=NEVER if interval < 0 else interval,  # metadata.max.age.ms is something else here: when a cache entry dies
         metadata_retry_ms=config.topic_metadata_refresh_fast_interval_ms,
         rebootstrap=config.metadata_recovery_strategy == "rebootstrap",
@@ -225,6 +229,7 @@ def _librdkafka_consumer(config: LibrdkafkaConsumerConfig) -> ConsumerSettings:
         reconnect_backoff_max_ms=config.reconnect_backoff_max_ms,
         connection_setup_timeout_ms=config.socket_connection_setup_timeout_ms,
         connection_setup_timeout_max_ms=config.socket_connection_setup_timeout_ms,
+        api_versions_timeout_ms=min(config.api_version_request_timeout_ms, config.socket_connection_setup_timeout_ms),
         metadata_max_age_ms=NEVER if interval < 0 else interval,
         metadata_retry_ms=config.topic_metadata_refresh_fast_interval_ms,
         rebootstrap=config.metadata_recovery_strategy == "rebootstrap",

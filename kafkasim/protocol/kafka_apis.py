@@ -11,6 +11,8 @@ from kafkasim.protocol.coordinator_runtime import GROUP_METADATA_TOPIC, Coordina
 from kafkasim.protocol.errors import NO_ERROR, Error
 from kafkasim.protocol.group_coordinator import offsets_partition_of
 from kafkasim.protocol.messages import (
+    ApiVersionsRequest,
+    ApiVersionsResponse,
     FetchRequest,
     FindCoordinatorRequest,
     FindCoordinatorResponse,
@@ -75,6 +77,7 @@ class KafkaApis:
         self._trace = trace
         self._next_producer_id = broker_id * PRODUCER_IDS_PER_BROKER + incarnation * PRODUCER_IDS_PER_INCARNATION
         self.handlers: dict[type, Callable[[Any, Connection, float], object]] = {
+            ApiVersionsRequest: self._api_versions,
             ProduceRequest: self._produce,
             FetchRequest: replicas.fetch_messages,
             MetadataRequest: self._topic_metadata,
@@ -87,6 +90,10 @@ class KafkaApis:
                 (JoinGroupRequest, SyncGroupRequest, HeartbeatRequest, LeaveGroupRequest, OffsetFetchRequest), coordinators.handle
             ),
         }
+
+    def _api_versions(self, request: ApiVersionsRequest, _connection: Connection, _now: float) -> ApiVersionsResponse:
+        """A client that has just connected: this process is alive, and reads what is sent to it."""
+        return ApiVersionsResponse(request.correlation_id)
 
     # ------------------------------------------------------------------------------------------------ producers
 

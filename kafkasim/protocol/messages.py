@@ -10,6 +10,19 @@ from typing import NamedTuple
 from kafkasim.protocol.errors import Error
 from kafkasim.protocol.records import LogBatch, OffsetAndEpoch, RecordBatch, TopicPartition
 
+# ---------------------------------------------------------------------------------------------------- every client and broker
+
+
+class ApiVersionsRequest(NamedTuple):
+    """KIP-35: the first request on every connection of a client. What counts here is not which versions there are, but the answer."""
+
+    correlation_id: int
+
+
+class ApiVersionsResponse(NamedTuple):
+    correlation_id: int
+
+
 # ---------------------------------------------------------------------------------------------------- producer and broker
 
 

@@ -8,7 +8,7 @@ A producer or consumer owns one `NetworkClient`. It never returns outputs of its
     client.send(peer, request, context, now, outputs, timeout_ms=None, expects_response=True)
     client.receive(event, source, now) -> Sequence[Completed]               a response, Connected or Disconnected
     client.wake(now, outputs) -> Sequence[Completed]                        requests and connections that timed out
-    client.poll(now, outputs) -> float               the last call of every receive() and wake(): asks for metadata if due
+    client.poll(now, outputs) -> float               the last call of every receive() and wake(): asks for versions, and metadata if due
     client.next_deadline() -> float                  O(1); infinite if nothing is waited for
     client.least_loaded_node(now) -> str | None      a peer for a request that any broker can answer
     client.disconnect(peer, now, outputs) -> Sequence[Completed]            give a connection up; close(outputs): all
@@ -16,13 +16,12 @@ A producer or consumer owns one `NetworkClient`. It never returns outputs of its
 
 A `Completed` hands back the request and its `context` with a response, or with `error` NETWORK_EXCEPTION (the connection broke)
 or TIMEOUT (the client gave up and closed it; Kafka then fails *every* request in flight on it). Answers to the client's own
-metadata requests are not handed back: `client.metadata.version` has grown. `client.answering`: a broker has answered on a
-connection that still stands.
+requests, for versions and metadata, are not handed back: the connection is ready, `client.metadata.version` has grown.
+`client.answering`: a broker has answered, if only with its versions, on a connection that still stands.
 
 Peers are node names, `broker-1`, or further connections to the same node, `broker-1#coordinator` (node.py).
 
-Simplified: no ApiVersions request, so a connection is usable one round trip sooner. Simplified: no throttling by quotas.
-Simplified: connections are not closed after connections.max.idle.ms.
+Simplified: no throttling by quotas. Simplified: connections are not closed after connections.max.idle.ms.
 """
 
 # ruff: noqa: PLR1730 - on the hot path an `if` costs a third of a min() or max()
@@ -36,7 +35,7 @@ from kafkasim.protocol.client_metadata import ClientMetadata
 from kafkasim.protocol.connection_states import NEVER, Connection, ConnectionState, ConnectionStates, InFlightRequest, RequestTimeouts
 from kafkasim.protocol.errors import Error
 from kafkasim.protocol.flavours import Client
-from kafkasim.protocol.messages import MetadataRequest, MetadataResponse
+from kafkasim.protocol.messages import ApiVersionsRequest, ApiVersionsResponse, MetadataRequest, MetadataResponse
 from kafkasim.protocol.node import Close, Connect, Connected, Disconnected, Output, Random, Send, Trace, new_send
 
 _NONE = Error.NONE  # looked up once: CPython takes ten times as long for a member of an Enum as for a global
@@ -51,6 +50,8 @@ class NetworkSettings(Protocol):
     def client(self) -> Client: ...  # noqa: D102 - the fields are described in flavours.py
     @property
     def request_timeout_ms(self) -> float: ...  # noqa: D102
+    @property
+    def api_versions_timeout_ms(self) -> float | None: ...  # noqa: D102
     @property
     def reconnect_backoff_ms(self) -> float: ...  # noqa: D102
     @property
@@ -171,14 +172,14 @@ class NetworkClient:
             self._track(peer, request, context, now, timeout_ms, False)
 
     def least_loaded_node(self, now: float) -> str | None:
-        """The peer for a request that any broker answers: a standing connection with few requests in flight, else one being made,
+        """The peer for a request that any broker answers: a ready connection with few requests in flight, else one being made,
         else the one not tried for the longest time; None if all are backing off (leastLoadedNode)."""
         return self._least_loaded_node(now)[0]
 
     def is_unavailable(self, peer: str, now: float) -> bool:
         """Whether the connection to `peer` is gone and may not be opened again yet (ConsumerNetworkClient.isUnavailable)."""
         connection = self._connections.all.get(peer)
-        return connection is not None and connection.state is not _READY and self._is_backing_off(connection, now)
+        return connection is not None and connection.state is ConnectionState.DISCONNECTED and connection.reconnect_at > now
 
     def in_flight_count(self, peer: str) -> int:
         """How many requests wait for an answer from `peer`."""
@@ -214,10 +215,9 @@ class NetworkClient:
         return over
 
     def poll(self, now: float, outputs: list[Output]) -> float:
-        """WHEN a receive() or wake() of the owner ends; THEN ask for metadata, if that is due and somebody can be asked.
-
-        Returns `next_deadline()`.
-        """
+        """WHEN a receive() or wake() of the owner ends; THEN ask for versions, and for metadata if due. Returns `next_deadline()`."""
+        if self._connections.needing_api_versions:
+            self._ask_for_api_versions(now, outputs)
         if self.metadata.update_at <= now:
             self._maybe_update(now, outputs)
         else:
@@ -271,8 +271,11 @@ class NetworkClient:
         self.answering = True
         if not entry.internal:
             return (Completed(source, entry.request, entry.context, response, _NONE),)
-        assert isinstance(response, MetadataResponse), "the client itself asks for metadata only"
-        self._metadata_answered(response, source, now)
+        if isinstance(response, ApiVersionsResponse):
+            self._connections.ready(connection)
+        else:
+            assert isinstance(response, MetadataResponse), "the client itself asks for versions and metadata only"
+            self._metadata_answered(response, source, now)
         return ()
 
     # ------------------------------------------------------------------------------------------------ connections
@@ -287,6 +290,14 @@ class NetworkClient:
         self._connections.connecting(peer, connection, now)
         outputs.append(Connect(peer))
 
+    def _ask_for_api_versions(self, now: float, outputs: list[Output]) -> None:
+        """WHEN connections stand; THEN see whether a broker answers, as one that is paused will not (handleInitiateApiVersionRequests)."""
+        for peer in self._connections.needing_api_versions:
+            request = ApiVersionsRequest(self.next_correlation_id())
+            outputs.append(Send(peer, request))
+            self._track(peer, request, None, now, self.settings.api_versions_timeout_ms, internal=True)
+        self._connections.needing_api_versions.clear()
+
     def _give_up(self, peer: str, error: Error, now: float, outputs: list[Output]) -> list[Completed]:
         outputs.append(Close(peer))
         return self._disconnected(peer, self._connections.all[peer], error, now)
@@ -300,22 +311,19 @@ class NetworkClient:
             self.answering = False
         over: list[Completed] = []
         for entry in in_flight:
-            if entry.internal:
-                self.metadata.failed_update(now)
-            else:
+            if not entry.internal:
                 over.append(Completed(peer, entry.request, entry.context, None, error))
+            elif isinstance(entry.request, MetadataRequest):
+                self.metadata.failed_update(now)
         if self.metadata.update_at <= now:
             self.metadata.failed_update(now)
         self.metadata.request_update()
         return over
 
-    def _is_backing_off(self, connection: Connection, now: float) -> bool:
-        return connection.state is ConnectionState.DISCONNECTED and connection.reconnect_at > now
-
     # ------------------------------------------------------------------------------------------------ metadata
 
     def _least_loaded_node(self, now: float) -> tuple[str | None, bool]:
-        """The peer, and whether any connection to a known broker stands."""
+        """The peer, and whether any connection to a known broker is ready."""
         peers = self.metadata.peers
         offset = int(self._random() * len(peers))
         best: tuple[int, str] | None = None
@@ -330,7 +338,7 @@ class NetworkClient:
                 load = len(connection.in_flight)
                 if load < self._max_in_flight and (best is None or load < best[0]):
                     best = (load, peer)
-            elif connection is not None and connection.state is ConnectionState.CONNECTING:
+            elif connection is not None and connection.state.is_preparing:
                 connecting = peer
             elif connection is None or connection.reconnect_at <= now:
                 last_attempt = connection.last_attempt if connection is not None else -NEVER

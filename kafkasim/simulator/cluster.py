@@ -1,24 +1,21 @@
 """The cluster of one run: every process on its host, and the verbs that faults do to them.
 
-Implements faults.py's ClusterVerbs by killing, starting, pausing hosts and by the network's links, and selectors.py's
-ClusterView by the controller's truth.
+Implements faults.py's ClusterVerbs, by killing, starting and pausing hosts and by the network's links.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from kafkasim.ledger import Ledger
 from kafkasim.protocol.broker import BeginControlledShutdown, Broker, BrokerDisk, ShutDownComplete
-from kafkasim.protocol.broker_lifecycle import BrokerState
 from kafkasim.protocol.calls import CloseClient
 from kafkasim.protocol.consumer import Consumer
 from kafkasim.protocol.controller import Controller, CreateTopic
 from kafkasim.protocol.group_coordinator import offsets_partition_of
 from kafkasim.protocol.node import Output, broker_name, controller_name
 from kafkasim.protocol.producer import Producer
-from kafkasim.protocol.records import TopicPartition
 from kafkasim.protocol.replication_control import ControllerState
 from kafkasim.scenario import Scenario
 from kafkasim.simulator import clients
@@ -29,11 +26,10 @@ from kafkasim.simulator.network import Network
 from kafkasim.simulator.producing import ProducingApplication, Source
 from kafkasim.simulator.progress import Progress
 from kafkasim.simulator.randomness import Streams
+from kafkasim.simulator.view import CONTROLLER_ID, OFFSETS_TOPIC, View
 from kafkasim.stores import FlagStore
 from kafkasim.trace import Trace
 
-CONTROLLER_ID = 100
-OFFSETS_TOPIC = "__consumer_offsets"
 # BrokerServer waits this long for the controller's leave to shut down, then goes all the same.
 _CONTROLLED_SHUTDOWN_MS = 300_000.0
 # A client that was asked to close is given this long to say goodbye (KafkaProducer.close() would wait for ever).
@@ -63,11 +59,11 @@ class SimulatedCluster:
         self.streams = Streams(seed)
         self.driver = Driver()
         self.progress = Progress()
-        self.fault_nodes: dict[str, tuple[str, ...]] = {}
         self._trace = trace
         self.network = Network(self.driver, self.streams, scenario.network.between)
         self.controller_state = ControllerState()
         self.disks = {broker_id: BrokerDisk() for broker_id in range(1, scenario.cluster.brokers + 1)}
+        self.view = View(scenario, self.driver, self.controller_state, self.disks)
         self.stores = clients.Stores(scenario)
         self.sources: dict[str, Source] = {}
         self._flags: dict[str, FlagStore | None] = {}
@@ -270,86 +266,6 @@ class SimulatedCluster:
     def stop_dropping(self, a: str, b: str) -> None:
         """Let them pass."""
         self.network.stop_dropping(a, b)
-
-    # ------------------------------------------------------------------------------------------------ view
-
-    @property
-    def brokers(self) -> Sequence[str]:
-        """Node names of all brokers."""
-        return [broker_name(broker_id) for broker_id in self.disks]
-
-    @property
-    def controllers(self) -> Sequence[str]:
-        """Node names of all controllers."""
-        return [controller_name(CONTROLLER_ID)]
-
-    @property
-    def producers(self) -> Sequence[str]:
-        """Node names of all producers."""
-        return [producer.name for producer in self.scenario.producers]
-
-    @property
-    def consumers(self) -> Sequence[str]:
-        """Node names of all members of all groups."""
-        return [f"{group.group}-{member}" for group in self.scenario.consumers for member in range(group.members)]
-
-    def leader(self, partition: TopicPartition) -> int | None:
-        """The leader by the controller's truth."""
-        registration = self.controller_state.image.partitions.get(partition)
-        return None if registration is None or registration.leader < 0 else registration.leader
-
-    def replicas(self, partition: TopicPartition) -> Sequence[int]:
-        """The assigned replicas."""
-        registration = self.controller_state.image.partitions.get(partition)
-        return () if registration is None else registration.replicas
-
-    def isr(self, partition: TopicPartition) -> Sequence[int]:
-        """The in-sync replicas by the controller's truth."""
-        registration = self.controller_state.image.partitions.get(partition)
-        return () if registration is None else registration.isr
-
-    def coordinator(self, group: str) -> int | None:
-        """The leader of the group's partition of __consumer_offsets."""
-        return self.leader(TopicPartition(OFFSETS_TOPIC, offsets_partition_of(group, self.scenario.offsets_partitions)))
-
-    def named(self, name: str) -> Sequence[str]:
-        """What an earlier fault of that name hit."""
-        return self.fault_nodes.get(name, ())
-
-    def in_sync(self, node: str) -> bool:
-        """Whether a broker is up, unfenced, and in the ISR of every partition that it has a replica of."""
-        process = self._processes[node]
-        broker = process.host.node
-        if not isinstance(broker, Broker) or process.stopping or process.host.status is not Status.RUNNING:
-            return False
-        if broker.state is not BrokerState.RUNNING:  # this process, not the one before it, is registered and unfenced
-            return False
-        image, broker_id = self.controller_state.image, broker.broker_id
-        if image.brokers[broker_id].fenced:
-            return False
-        held = (partition for partition in image.partitions.values() if broker_id in partition.replicas)
-        return all(broker_id in partition.isr and partition.leader >= 0 for partition in held)
-
-    @property
-    def partitions(self) -> list[TopicPartition]:
-        """Every partition of the scenario's topics."""
-        topics = self.scenario.topics.items()
-        return [TopicPartition(name, index) for name, topic in topics for index in range(topic.partitions)]
-
-    def log_end_offset(self, partition: TopicPartition) -> int:
-        """Where the leader's log ends; 0 without a leader."""
-        leader = self.leader(partition)
-        return 0 if leader is None else self.disks[leader].logs[partition].log_end_offset
-
-    def high_watermark(self, partition: TopicPartition) -> int:
-        """What the partition's leader lets consumers read up to; 0 without a leader."""
-        leader = self.leader(partition)
-        node = None if leader is None else self.driver.hosts[broker_name(leader)].node
-        return node.high_watermark(partition) if isinstance(node, Broker) else 0
-
-    def leader_epoch(self, partition: TopicPartition) -> int:
-        """The controller's word; it grows with every election."""
-        return self.controller_state.image.partitions[partition].leader_epoch
 
     # ------------------------------------------------------------------------------------------------ ends of processes
 

@@ -7,7 +7,7 @@ A crash splits a range of records at the instant it strikes: what was finished i
 from __future__ import annotations
 
 from collections import deque
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from kafkasim.ledger import Commit as CommitEntry
 from kafkasim.ledger import Handled, Ledger, Skipped
@@ -145,7 +145,7 @@ class ConsumingApplication:
         self._waiting = object
         return self._take(self._loop.send(value), now)
 
-    def _take(self, step: object, now: float) -> list[Output]:
+    def _take(self, step: Any, now: float) -> list[Output]:
         """Take steps until one has to wait."""
         while True:
             kind = type(step)
@@ -156,7 +156,7 @@ class ConsumingApplication:
                 outputs = self.client.receive(self._poll, "", now)
                 return self._after(outputs, now) if outputs else outputs
             if kind is Process:
-                records = step.records  # type: ignore[attr-defined]
+                records = step.records
                 if records:
                     self._waiting = Process
                     if self._workers is not None:
@@ -166,10 +166,10 @@ class ConsumingApplication:
                     return self._next_chunk(now)
             elif kind is HandOver:
                 assert self._workers is not None, "worker-threads has workers"
-                self._workers.give(step.records, now)  # type: ignore[attr-defined]
+                self._workers.give(step.records, now)
             else:
                 assert kind is Commit, f"no consumer loop takes the step {step}"
-                offsets = self._to_commit(step.upto)  # type: ignore[attr-defined]
+                offsets = self._to_commit(step.upto)
                 if offsets is not None:
                     self._waiting = Commit
                     return self._after(self.client.receive(CommitOffsets(offsets), "", now), now)

@@ -85,13 +85,13 @@ class Injector:
     def _fire(self, firing: _Firing) -> None:
         if firing.state != "armed":
             return
-        fault, cluster = firing.fault, self._cluster
-        firing.nodes = resolve_all(fault.node, cluster)
+        fault, cluster, view = firing.fault, self._cluster, self._cluster.view
+        firing.nodes = resolve_all(fault.node, view)
         if isinstance(fault, LinkFault):
-            everybody = [*cluster.controllers, *cluster.brokers, *cluster.producers, *cluster.consumers]
-            firing.others = resolve_all(fault.from_, cluster) if fault.from_ is not None else fault.others_of(firing.nodes, everybody)
+            everybody = [*view.controllers, *view.brokers, *view.producers, *view.consumers]
+            firing.others = resolve_all(fault.from_, view) if fault.from_ is not None else fault.others_of(firing.nodes, everybody)
         if fault.name:
-            cluster.fault_nodes[fault.name] = firing.nodes
+            view.fault_nodes[fault.name] = firing.nodes
         firing.state = "on"
         entry = cluster.ledger.faults[firing.index]
         cluster.ledger.faults[firing.index] = entry._replace(nodes=firing.nodes, fired=self._driver.now - cluster.progress.zero)
@@ -124,7 +124,7 @@ class Injector:
     def _wait_in_sync(self, firing: _Firing, node: str, at_most: float) -> None:
         if firing.state != "on":
             return
-        if self._cluster.in_sync(node) or self._driver.now >= at_most:
+        if self._cluster.view.in_sync(node) or self._driver.now >= at_most:
             self._go_on(firing)
             return
         firing.resume_at = self._driver.now + _LOOK_MS

@@ -126,7 +126,7 @@ class Run:
         cluster.create_topics()
         wanted = len(image.partitions)
         self._need(
-            lambda: len(image.partitions) >= wanted and all(map(cluster.in_sync, cluster.brokers)),
+            lambda: len(image.partitions) >= wanted and all(map(cluster.view.in_sync, cluster.view.brokers)),
             "the topics did not get ready",
             "are network.latency.ms and replica.lag.time.max.ms reasonable?",
         )
@@ -190,11 +190,11 @@ class Run:
         for name, host in self._driver.hosts.items():
             if host.status is not Status.RUNNING or host.inbox:
                 return f"{name} is not up"
-        for name in cluster.brokers:
-            if not cluster.in_sync(name):
+        for name in cluster.view.brokers:
+            if not cluster.view.in_sync(name):
                 return f"{name} is not in every ISR"
-        for partition in cluster.partitions:
-            if cluster.high_watermark(partition) < cluster.log_end_offset(partition):
+        for partition in cluster.view.partitions:
+            if cluster.view.high_watermark(partition) < cluster.view.log_end_offset(partition):
                 return f"{partition} has records that are not committed"
         for application in self._running(ProducingApplication):
             if not application.finished:
@@ -210,7 +210,7 @@ class Run:
         for consumer in self._running(ConsumingApplication):
             for partition, position, leader_epoch in consumer.client.positions():
                 # A position from before an election may name a record that was cut off since: the consumer has yet to find out.
-                if leader_epoch == cluster.leader_epoch(partition):
+                if leader_epoch == cluster.view.leader_epoch(partition):
                     positions[consumer.client.group, partition] = position
         stopped = {consumer.client.group for consumer in self._running(ConsumingApplication) if consumer.failed}
         for group in cluster.scenario.consumers:
@@ -224,7 +224,7 @@ class Run:
         return ""
 
     def _high_watermark(self, partition: TopicPartition) -> int:
-        return self._cluster.high_watermark(partition)
+        return self._cluster.view.high_watermark(partition)
 
     def _running(self, kind: type) -> list:  # type: ignore[type-arg]  # one of the two applications, or none while the process is down
         return [host.node for host in self._driver.hosts.values() if isinstance(host.node, kind)]
@@ -237,7 +237,7 @@ class Run:
         for name, topic in cluster.scenario.topics.items():
             for index in range(topic.partitions):
                 partition = TopicPartition(name, index)
-                leader = cluster.leader(partition)
+                leader = cluster.view.leader(partition)
                 if leader is None:
                     ledger.notes.append(f"{partition} has no leader at the end: nobody can read it")
                     continue

@@ -8,6 +8,8 @@ from kafkasim.protocol.config import JavaProducerConfig, LibrdkafkaProducerConfi
 from kafkasim.protocol.errors import Error
 from kafkasim.protocol.flavours import producer_settings
 from kafkasim.protocol.messages import (
+    ApiVersionsRequest,
+    ApiVersionsResponse,
     InitProducerIdRequest,
     InitProducerIdResponse,
     MetadataRequest,
@@ -27,7 +29,7 @@ ONE_RECORD_A_BATCH = {"batch_size": 0, "linger_ms": 0.0}
 
 
 class Hand:
-    """Connections succeed and metadata is answered at once, unless told otherwise; produce requests wait in `requests`."""
+    """Connections succeed, versions and metadata are answered at once, unless told otherwise; produce requests wait in `requests`."""
 
     def __init__(
         self,
@@ -47,6 +49,8 @@ class Hand:
         self.silent = silent  # nobody answers metadata requests
         self.without_id = without_id  # nobody answers InitProducerId
         self.unreachable = False  # connections are refused
+        self.paused: set[str] = set()  # peers whose kernel accepts, while no process answers with its versions
+        self.unanswered: list[Send] = []  # what they will answer when they go on
         self.requests: list[tuple[str, ProduceRequest]] = []
         self.outcomes: list[Outcome] = []
         self.others: list[Output] = []
@@ -68,8 +72,14 @@ class Hand:
                 self.others.append(output)
 
     def answer_other(self, sent: Send) -> None:
-        if isinstance(sent.message, InitProducerIdRequest) and not self.without_id:
-            response: object = InitProducerIdResponse(sent.message.correlation_id, Error.NONE, 7, 0)
+        response: object
+        if isinstance(sent.message, ApiVersionsRequest):
+            if sent.peer in self.paused:
+                self.unanswered.append(sent)
+                return
+            response = ApiVersionsResponse(sent.message.correlation_id)
+        elif isinstance(sent.message, InitProducerIdRequest) and not self.without_id:
+            response = InitProducerIdResponse(sent.message.correlation_id, Error.NONE, 7, 0)
         elif isinstance(sent.message, MetadataRequest) and not self.silent:
             partitions = [
                 PartitionMetadata(
@@ -97,6 +107,13 @@ class Hand:
         results = tuple(PartitionProduceResponse(tp, error, base_offset, leader, epoch) for tp, _ in request.batches)
         peer = next(peer for peer, sent in self.requests if sent is request)
         self.play(self.producer.receive(ProduceResponse(request.correlation_id, results), peer, self.now))
+
+    def go_on(self) -> None:
+        """The paused brokers are set free, and answer what they find."""
+        self.paused.clear()
+        unanswered, self.unanswered = self.unanswered, []
+        for sent in unanswered:
+            self.answer_other(sent)
 
     def disconnect(self, peer: str = "broker-1") -> None:
         self.play(self.producer.receive(Disconnected(peer), peer, self.now))

@@ -24,6 +24,8 @@ from kafkasim.protocol.flavours import consumer_settings
 from kafkasim.protocol.group_coordinator import GroupCoordinator, refusal
 from kafkasim.protocol.leader_epoch import LeaderEpochCache
 from kafkasim.protocol.messages import (
+    ApiVersionsRequest,
+    ApiVersionsResponse,
     FetchedPartition,
     FetchRequest,
     FetchResponse,
@@ -220,6 +222,8 @@ class World:
         if type(request) in self.silent:
             return
         match request:
+            case ApiVersionsRequest():
+                self.respond([(source, ApiVersionsResponse(request.correlation_id))])
             case MetadataRequest():
                 found = tuple(PartitionMetadata(p, Error.NONE, 1, self.leader_epoch) for p in self.partitions)
                 self.respond([(source, MetadataResponse(request.correlation_id, (1,), found))])

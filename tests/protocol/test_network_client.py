@@ -4,7 +4,15 @@ from dataclasses import replace
 from kafkasim.protocol.config import JavaProducerConfig, LibrdkafkaProducerConfig
 from kafkasim.protocol.errors import Error
 from kafkasim.protocol.flavours import producer_settings
-from kafkasim.protocol.messages import InitProducerIdRequest, InitProducerIdResponse, MetadataRequest, MetadataResponse, PartitionMetadata
+from kafkasim.protocol.messages import (
+    ApiVersionsRequest,
+    ApiVersionsResponse,
+    InitProducerIdRequest,
+    InitProducerIdResponse,
+    MetadataRequest,
+    MetadataResponse,
+    PartitionMetadata,
+)
 from kafkasim.protocol.network_client import Completed, MetadataRefreshed, NetworkClient, Rebootstrapped
 from kafkasim.protocol.node import Close, Connect, Connected, Disconnected, Output, Send
 from kafkasim.protocol.records import TopicPartition
@@ -50,16 +58,29 @@ def send(client: NetworkClient, peer: str, now: float, context: object = None, t
     return number
 
 
+def accept(client: NetworkClient, peer: str, now: float) -> int:
+    """The broker's kernel accepts the connection; the correlation id with which the client then asks for versions."""
+    client.receive(Connected(peer), peer, now)
+    (asked,) = [output for output in poll(client, now) if isinstance(output, Send) and isinstance(output.message, ApiVersionsRequest)]
+    assert asked.peer == peer
+    return asked.message.correlation_id  # type: ignore[attr-defined,no-any-return]
+
+
+def connect(client: NetworkClient, peer: str, now: float) -> None:
+    """The whole handshake: the kernel accepts, and the broker answers with its versions."""
+    assert client.receive(ApiVersionsResponse(accept(client, peer, now)), peer, now) == ()
+
+
 def informed_client(settings: object = JAVA, trace: list[object] | None = None) -> NetworkClient:
     """Connected to broker-1, with metadata, at time 0."""
     client = new_client(settings, trace=trace)
     poll(client, 0.0)
-    client.receive(Connected("broker-1#bootstrap"), "broker-1#bootstrap", 0.0)
+    connect(client, "broker-1#bootstrap", 0.0)
     (asked,) = poll(client, 0.0)
     assert isinstance(asked, Send)
     client.receive(metadata_response(asked.message.correlation_id), asked.peer, 0.0)  # type: ignore[attr-defined]
     assert ready(client, "broker-1", 0.0) == (False, [Connect("broker-1")])
-    client.receive(Connected("broker-1"), "broker-1", 0.0)
+    connect(client, "broker-1", 0.0)
     poll(client, 0.0)
     return client
 
@@ -71,8 +92,8 @@ def test_a_new_client_connects_to_a_bootstrap_broker_and_asks_it_for_its_topics(
     client = new_client()
     assert poll(client, 0.0) == [Connect("broker-1#bootstrap")]
     assert poll(client, 0.0) == []
-    client.receive(Connected("broker-1#bootstrap"), "broker-1#bootstrap", 1.0)
-    assert poll(client, 1.0) == [Send("broker-1#bootstrap", MetadataRequest(1, ("orders",)))]
+    connect(client, "broker-1#bootstrap", 1.0)
+    assert poll(client, 1.0) == [Send("broker-1#bootstrap", MetadataRequest(2, ("orders",)))]
 
 
 def test_an_answer_tells_brokers_and_leaders_and_is_traced() -> None:
@@ -163,7 +184,7 @@ def test_a_connection_with_its_maximum_in_flight_is_not_ready() -> None:
     client = NetworkClient(JAVA, (1,), lambda: 0.5, None, max_in_flight=2)
     client.metadata.update(metadata_response(1), 0.0)
     client.ready("broker-1", 0.0, [])
-    client.receive(Connected("broker-1"), "broker-1", 0.0)
+    connect(client, "broker-1", 0.0)
     number = send(client, "broker-1", 0.0)
     assert client.ready("broker-1", 0.0, [])
     send(client, "broker-1", 0.0)
@@ -230,7 +251,7 @@ def test_reconnects_back_off_exponentially_and_the_backoff_ends_with_a_success()
         assert wake(client, now) == ([], [])
         assert ready(client, "broker-1", now) == (False, [Connect("broker-1")])
     assert waits == [50, 100, 200, 400, 800, 1000]
-    client.receive(Connected("broker-1"), "broker-1", now)
+    connect(client, "broker-1", now)
     client.receive(Disconnected("broker-1"), "broker-1", now)
     client.metadata.update(metadata_response(1), now)
     wake(client, now)
@@ -252,10 +273,10 @@ def test_while_a_refresh_is_due_nobody_is_ready() -> None:
     client = NetworkClient(JAVA, (1,), lambda: 0.5, None, max_in_flight=1)
     client.metadata.update(MetadataResponse(1, (1,), (PartitionMetadata(ORDERS, Error.NONE, 1, 1),)), 0.0)
     client.ready("broker-1", 0.0, [])
-    client.receive(Connected("broker-1"), "broker-1", 0.0)
+    connect(client, "broker-1", 0.0)
     client.metadata.request_update()
-    assert ready(client, "broker-1", 500.0) == (False, [Send("broker-1", MetadataRequest(1, ()))])
-    client.receive(metadata_response(1), "broker-1", 501.0)
+    assert ready(client, "broker-1", 500.0) == (False, [Send("broker-1", MetadataRequest(2, ()))])
+    client.receive(metadata_response(2), "broker-1", 501.0)
     assert ready(client, "broker-1", 501.0) == (True, [])
 
 
@@ -264,6 +285,117 @@ def test_the_least_loaded_node_is_a_standing_connection_before_a_new_one() -> No
     assert client.least_loaded_node(1.0) == "broker-1"
     client.receive(Disconnected("broker-1"), "broker-1", 1.0)
     assert client.least_loaded_node(1.0) in ("broker-2", "broker-3")
+
+
+# ------------------------------------------------------------------------------------------------ versions: does anybody answer?
+
+
+def test_a_connection_on_which_nobody_has_answered_takes_no_request() -> None:
+    client = informed_client()
+    ready(client, "broker-2", 1.0)
+    number = accept(client, "broker-2", 1.0)
+    for now in (1.0, 100.0, 30_000.0):
+        assert ready(client, "broker-2", now) == (False, [])
+        assert poll(client, now) == []
+    assert client.receive(ApiVersionsResponse(number), "broker-2", 30_000.0) == ()
+    assert ready(client, "broker-2", 30_000.0) == (True, [])
+    assert client.in_flight_count("broker-2") == 0
+
+
+def test_versions_are_asked_for_once_a_connection_and_before_anything_else() -> None:
+    client = informed_client()
+    client.metadata.request_update()
+    ready(client, "broker-2", 100.0)
+    client.receive(Connected("broker-2"), "broker-2", 101.0)
+    first, *others = [output.message for output in poll(client, 101.0) if isinstance(output, Send)]
+    assert isinstance(first, ApiVersionsRequest)
+    assert not any(isinstance(message, ApiVersionsRequest) for message in others)
+    assert poll(client, 102.0) == []
+
+
+def test_without_an_answer_to_the_first_request_the_connection_is_given_up_after_the_request_timeout() -> None:
+    client = informed_client()
+    ready(client, "broker-2", 1.0)
+    assert client.next_deadline() == 10_001.0  # the setup timeout
+    accept(client, "broker-2", 1.0)
+    assert client.next_deadline() == 30_001.0  # the kernel accepted: the setup timeout is over, the request timeout runs
+    assert wake(client, 30_000.0) == ([], [])
+    completed, outputs = wake(client, 30_001.0)
+    assert completed == []  # the client's own request is not handed back
+    close, refresh = outputs
+    assert close == Close("broker-2")
+    assert client.is_unavailable("broker-2", 30_001.0)
+    assert isinstance(refresh, Send)  # at once: the disconnect casts doubt on the metadata, but no refresh has failed
+    assert isinstance(refresh.message, MetadataRequest)
+
+
+def test_librdkafka_gives_such_a_connection_up_after_api_version_request_timeout() -> None:
+    client = informed_client(producer_settings(LibrdkafkaProducerConfig(api_version_request_timeout_ms=2000)))
+    ready(client, "broker-2", 1.0)
+    accept(client, "broker-2", 1.0)
+    assert client.next_deadline() == 2001.0
+    send(client, "broker-1", 1.0, "regular")
+    assert wake(client, 2001.0)[1][0] == Close("broker-2")
+    assert client.next_deadline() == 60_001.0  # socket.timeout.ms for every other request
+
+
+def test_a_broker_that_accepts_but_never_answers_is_tried_ever_more_rarely() -> None:
+    client = informed_client(replace(JAVA, request_timeout_ms=1000.0))
+    now = 0.0
+    waits = []
+    for _ in range(4):
+        assert ready(client, "broker-2", now) == (False, [Connect("broker-2")])
+        accept(client, "broker-2", now)
+        now += 1000.0
+        wake(client, now)
+        client.metadata.update(metadata_response(1), now)  # so that a due refresh does not come first
+        ready(client, "broker-2", now)
+        due = client.next_deadline()
+        waits.append(round(due - now))
+        now = due
+        wake(client, now)
+    assert waits == [50, 100, 200, 400]
+
+
+def test_a_connection_that_breaks_before_versions_were_asked_for_is_not_asked() -> None:
+    client = informed_client()
+    ready(client, "broker-2", 1.0)
+    client.receive(Connected("broker-2"), "broker-2", 2.0)
+    client.receive(Disconnected("broker-2"), "broker-2", 2.0)
+    assert not any(isinstance(output, Send) and output.peer == "broker-2" for output in poll(client, 2.0))
+
+
+def test_a_late_answer_does_not_make_a_later_connection_ready() -> None:
+    client = informed_client(replace(JAVA, request_timeout_ms=1000.0))
+    ready(client, "broker-2", 1.0)
+    number = accept(client, "broker-2", 1.0)
+    wake(client, 1001.0)
+    client.metadata.update(metadata_response(1), 1001.0)
+    wake(client, 1100.0)
+    assert ready(client, "broker-2", 1100.0) == (False, [Connect("broker-2")])
+    accept(client, "broker-2", 1100.0)
+    client.receive(ApiVersionsResponse(number), "broker-2", 1101.0)
+    assert not ready(client, "broker-2", 1101.0)[0]
+
+
+def test_the_least_loaded_node_is_a_ready_one_and_after_that_one_that_is_being_checked() -> None:
+    client = informed_client()
+    ready(client, "broker-2", 1.0)
+    accept(client, "broker-2", 1.0)
+    for number in range(5):
+        send(client, "broker-1", 1.0, number)
+    assert client.least_loaded_node(1.0) == "broker-1"
+    client.receive(Disconnected("broker-1"), "broker-1", 1.0)
+    assert client.least_loaded_node(1.0) == "broker-2"
+
+
+def test_a_paused_broker_alone_does_not_count_as_answering() -> None:
+    client = new_client()
+    poll(client, 0.0)
+    number = accept(client, "broker-1#bootstrap", 1.0)
+    assert not client.answering
+    client.receive(ApiVersionsResponse(number), "broker-1#bootstrap", 5000.0)
+    assert client.answering
 
 
 # ------------------------------------------------------------------------------------------------ rebootstrap

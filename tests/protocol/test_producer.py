@@ -148,7 +148,8 @@ def test_when_no_broker_can_be_reached_java_forgets_the_topic_and_send_waits_aga
     hand.send(range(60), at=10.0)
     hand.to(15.0)
     hand.unreachable = True
-    hand.disconnect("broker-1#bootstrap")
+    for other in ("broker-1#bootstrap", "broker-2", "broker-3"):
+        hand.disconnect(other)
     hand.to(200.0)
     hand.disconnect("broker-1")
     hand.to(5000.0)  # sooner or later a refresh comes due while the only broker is backing off

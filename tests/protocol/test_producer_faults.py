@@ -14,6 +14,8 @@ from kafkasim.protocol.config import JavaProducerConfig, LibrdkafkaProducerConfi
 from kafkasim.protocol.errors import Error
 from kafkasim.protocol.flavours import ProducerSettings, producer_settings
 from kafkasim.protocol.messages import (
+    ApiVersionsRequest,
+    ApiVersionsResponse,
     InitProducerIdRequest,
     InitProducerIdResponse,
     MetadataRequest,
@@ -106,6 +108,8 @@ class Cluster:
     # -------------------------------------------------------------------------------------------- the brokers
 
     def respond(self, peer: str, message: object) -> object:
+        if isinstance(message, ApiVersionsRequest):
+            return ApiVersionsResponse(message.correlation_id)
         if isinstance(message, MetadataRequest):
             known = tuple(PartitionMetadata(p, Error.NONE, self.leaders[p], self.epochs[p]) for p in self.partitions)
             return MetadataResponse(message.correlation_id, (1, 2, 3), known if message.topics else ())

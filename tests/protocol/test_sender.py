@@ -43,6 +43,23 @@ def test_a_request_without_an_answer_times_out_and_is_sent_again_on_a_new_connec
     assert hand.traced(BatchRetried)[0].reason is Error.TIMEOUT  # type: ignore[attr-defined]
 
 
+def test_while_the_leader_is_paused_nothing_more_is_sent_to_it_and_the_retries_go_out_when_it_goes_on() -> None:
+    hand = Hand(request_timeout_ms=1000.0, **WITHOUT_IDEMPOTENCE, **ONE_RECORD_A_BATCH)
+    hand.send(range(5), at=10.0)
+    assert hand.numbers() == [[0], [1], [2], [3], [4]]  # all that may be in flight on one connection
+    hand.paused.add("broker-1")
+    hand.send(range(5, 8), at=500.0)
+    hand.to(7000.0)
+    assert Close("broker-1") in hand.others
+    assert len(hand.unanswered) >= 2  # it connects again and again, and asks, and nobody answers
+    assert len(hand.requests) == 5
+    hand.unanswered = hand.unanswered[-1:]  # the connections before are closed
+    hand.go_on()
+    while len(hand.requests) < 13:
+        hand.answer(hand.requests[len(hand.outcomes) + 5][1])
+    assert sorted(hand.numbers()[5:]) == [[0], [1], [2], [3], [4], [5], [6], [7]]
+
+
 def test_backoffs_double_up_to_their_maximum() -> None:
     hand = Hand(**WITHOUT_IDEMPOTENCE)
     hand.send(range(1), at=0.0)

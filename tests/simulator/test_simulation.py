@@ -21,7 +21,8 @@ def scenario(text: str) -> Scenario:
 
 def steady(records: int, rate: float, commit: str = "auto", linger: int = 5) -> Scenario:
     return scenario(
-        f"producers: [{{name: shop, topic: orders, records: {records}, rate: {rate}, config: {{linger.ms: {linger}, batch.size: 1000000}}}}]\n"
+        f"producers: [{{name: shop, topic: orders, records: {records}, rate: {rate}, "
+        f"config: {{linger.ms: {linger}, batch.size: 1000000}}}}]\n"
         f"consumers: [{{group: billing, topics: [orders], commit: {commit}}}]\n"
     )
 

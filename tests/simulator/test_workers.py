@@ -21,7 +21,7 @@ def workers(threads: int, *durations: float, flags: MemoryFlags | None = None, o
 
 def test_records_finish_out_of_order_and_each_way_of_committing_says_something_else() -> None:
     pool, done = workers(3, 1.4, 0.6, 0.8)
-    pool.give([PolledSlice(ORDERS, 100, "shop", range(0, 3))], 0.0)
+    pool.give([PolledSlice(ORDERS, 100, "shop", range(3))], 0.0)
     assert pool.offsets("polled") == [(ORDERS, 103)]
     assert pool.offsets("highest-finished") == pool.offsets("lowest-contiguous") == []
     pool.run(7.0)
@@ -38,7 +38,7 @@ def test_records_finish_out_of_order_and_each_way_of_committing_says_something_e
 
 def test_what_is_queued_is_taken_in_order_by_whoever_is_free() -> None:
     pool, done = workers(1, 1.0, 1.0, 1.0)
-    pool.give([PolledSlice(ORDERS, 0, "shop", range(0, 3))], 0.0)
+    pool.give([PolledSlice(ORDERS, 0, "shop", range(3))], 0.0)
     pool.run(25.0)
     assert done == [0, 1]
     assert not pool.idle
@@ -47,7 +47,7 @@ def test_what_is_queued_is_taken_in_order_by_whoever_is_free() -> None:
 
 def test_a_pause_shifts_the_work_under_way() -> None:
     pool, done = workers(1, 1.0)
-    pool.give([PolledSlice(ORDERS, 0, "shop", range(0, 1))], 0.0)
+    pool.give([PolledSlice(ORDERS, 0, "shop", range(1))], 0.0)
     pool.shift(100.0)
     pool.run(50.0)
     assert done == []
@@ -57,7 +57,7 @@ def test_a_pause_shifts_the_work_under_way() -> None:
 
 def test_no_more_offsets_of_a_partition_that_was_revoked() -> None:
     pool, _ = workers(2, 1.0, 1.0)
-    pool.give([PolledSlice(ORDERS, 0, "shop", range(0, 2))], 0.0)
+    pool.give([PolledSlice(ORDERS, 0, "shop", range(2))], 0.0)
     pool.forget([ORDERS])
     pool.run(20.0)
     assert pool.offsets("polled") == []
@@ -67,7 +67,7 @@ def test_a_flag_that_is_set_leaves_the_effect_out() -> None:
     flags = MemoryFlags()
     flags.mark("billing", "shop", 0)
     pool, done = workers(1, 1.0, 1.0, flags=flags)
-    pool.give([PolledSlice(ORDERS, 0, "shop", range(0, 2))], 0.0)
+    pool.give([PolledSlice(ORDERS, 0, "shop", range(2))], 0.0)
     pool.run(100.0)
     assert done == [0, 1]
     assert dict(flags.effects("billing")) == {("shop", 1): 1}
