@@ -160,7 +160,7 @@ def _librdkafka_producer(config: LibrdkafkaProducerConfig) -> ProducerSettings:
         reconnect_backoff_max_ms=config.reconnect_backoff_max_ms,
         connection_setup_timeout_ms=config.socket_connection_setup_timeout_ms,
         connection_setup_timeout_max_ms=config.socket_connection_setup_timeout_ms,  # does not grow
-        # Simplified: the setup timeout holds for this, too, and here it starts anew with it.
+        # Simplified: the setup timeout covers the wait for versions, too; here it starts again when the connection stands.
         api_versions_timeout_ms=min(config.api_version_request_timeout_ms, config.socket_connection_setup_timeout_ms),
         metadata_max_age_ms=NEVER if interval < 0 else interval,  # metadata.max.age.ms is something else here: when a cache entry dies
         metadata_retry_ms=config.topic_metadata_refresh_fast_interval_ms,
