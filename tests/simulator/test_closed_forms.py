@@ -284,7 +284,7 @@ def _full_polls(observed: Observed) -> list[int]:
 
 def test_o7_commit_before_processing_loses_half_a_poll_on_average_when_polls_are_full() -> None:
     base = consumer_crash("before-processing", 100, 4, "0s", 2000)
-    runs = [observe(base.with_({"faults.kill.at": at}), seed=1) for at in every_phase(3000, 400, 30)]
+    runs = [observe(base.with_({"faults.kill.at": at}), seed=1) for at in every_phase(5000, 400, 30)]
     lost = [observed.report.groups["billing"].lost for observed in runs]
     assert ks_p(lost, uniform(0, 100)) > SIGNIFICANCE
     assert np.mean(lost) == pytest.approx(50, abs=100 / 30)  # no more than one step of the instants
