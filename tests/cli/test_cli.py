@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import signal
@@ -133,7 +134,9 @@ def test_a_reader_that_has_seen_enough_ends_the_command_quietly() -> None:
 
 def test_an_interrupted_series_keeps_the_runs_that_were_finished(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "kafkasim", "run", "calm", "--runs", "2000", "--json", "runs.json"]
-    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as series:
+    # Whoever runs the tests in the background may have told its children to ignore Ctrl-C.
+    heed = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heed) as series:
         time.sleep(5)
         series.send_signal(signal.SIGINT)
         series.communicate(timeout=60)
