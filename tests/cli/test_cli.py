@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 import signal
@@ -133,10 +132,10 @@ def test_a_reader_that_has_seen_enough_ends_the_command_quietly() -> None:
 
 
 def test_an_interrupted_series_keeps_the_runs_that_were_finished(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "kafkasim", "run", "calm", "--runs", "2000", "--json", "runs.json"]
-    # Whoever runs the tests in the background may have told its children to ignore Ctrl-C.
-    heed = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
-    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heed) as series:
+    # Whoever runs the tests in the background may have told its children to ignore Ctrl-C: this one heeds it.
+    heed = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from kafkasim.cli import main; main()"
+    command = [sys.executable, "-c", heed, "run", "calm", "--runs", "2000", "--json", "runs.json"]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as series:
         time.sleep(5)
         series.send_signal(signal.SIGINT)
         series.communicate(timeout=60)
