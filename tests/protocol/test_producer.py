@@ -5,7 +5,7 @@ from random import Random
 
 from producer_by_hand import ONE_RECORD_A_BATCH, ORDERS, WITHOUT_IDEMPOTENCE, Hand
 
-from kafkasim.protocol.calls import CloseClient, Outcome, ProducerReady, SendUnblocked
+from kafkasim.protocol.calls import CloseClient, Outcome, ProducerReady, SendRecords, SendUnblocked
 from kafkasim.protocol.errors import Error
 from kafkasim.protocol.node import Close
 
@@ -242,3 +242,13 @@ def test_an_early_or_late_wake_changes_nothing_but_what_is_due() -> None:
     hand.now = 17.0
     hand.play(hand.producer.wake(17.0))
     assert len(hand.requests) == 1
+
+
+def test_max_block_counts_from_the_call_of_send_and_not_from_when_the_driver_handed_it_over() -> None:
+    hand = Hand(silent=True, max_block_ms=1000.0)
+    hand.to(300.0)
+    hand.play(hand.producer.receive(SendRecords("orders", range(1), [100.0]), "", hand.now))
+    hand.to(1099.0)
+    assert hand.outcomes == []
+    hand.to(1101.0)
+    assert [outcome.error for outcome in hand.outcomes] == [Error.METADATA_TIMEOUT]
