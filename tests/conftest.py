@@ -1,6 +1,10 @@
-"""Makes tidy_rules.py importable, and keeps measurements of speed away from parallel workers."""
+"""Makes tidy_rules.py importable, starts a Redis for whoever asks, and keeps measurements of speed away from parallel workers."""
 
+import shutil
+import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,3 +19,21 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     measuring = [item for item in items if item.get_closest_marker("benchmark")]
     config.hook.pytest_deselected(items=measuring)
     items[:] = [item for item in items if item not in measuring]
+
+
+@pytest.fixture(scope="session")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real Redis of the test run's own, on a unix socket; skips with the reason where there is none."""
+    pytest.importorskip("redis", reason="the redis package is not installed")
+    program = shutil.which("redis-server")
+    if program is None:
+        pytest.skip("redis-server is not installed")
+    folder = tmp_path_factory.mktemp("redis")
+    socket = folder / "redis.sock"
+    command = [program, "--port", "0", "--unixsocket", str(socket), "--save", "", "--dir", str(folder)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as server:
+        until = time.monotonic() + 5.0
+        while not socket.exists() and time.monotonic() < until:
+            time.sleep(0.01)
+        yield f"unix://{socket}"
+        server.terminate()

@@ -22,9 +22,6 @@ class BrokerConfig:
     controlled_shutdown_enable: bool = option(
         True, boolean(), "Whether a broker that is told to stop first asks the controller to move its leaderships away."
     )
-    default_replication_factor: int = option(1, integer(), "Replication factor of a topic that is created without one.")
-    num_partitions: int = option(1, integer(1), "Number of partitions of a topic that is created without one.")
-
     min_insync_replicas: int = option(
         1, integer(1), "With fewer replicas in the ISR acks=all is refused and the high watermark stands still; a topic may override it."
     )

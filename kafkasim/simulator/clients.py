@@ -45,9 +45,8 @@ class Stores:
     Nothing is fsynced, because the disk of a simulated crash is simulated, too: these files outlive it by being left open.
     """
 
-    def __init__(self, scenario: Scenario) -> None:
+    def __init__(self) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="kafkasim-")
-        self._scenario = scenario
         self._open: list[SqliteSpool | FlagStore] = []
 
     def spool(self, producer: Producer) -> SqliteSpool | None:

@@ -64,7 +64,7 @@ class SimulatedCluster:
         self.controller_state = ControllerState()
         self.disks = {broker_id: BrokerDisk() for broker_id in range(1, scenario.cluster.brokers + 1)}
         self.view = View(scenario, self.driver, self.controller_state, self.disks)
-        self.stores = clients.Stores(scenario)
+        self.stores = clients.Stores()
         self.sources: dict[str, Source] = {}
         self._flags: dict[str, FlagStore | None] = {}
         self._processes: dict[str, _Process] = {}

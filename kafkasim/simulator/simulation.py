@@ -172,8 +172,6 @@ class Run:
         """All sent, every timed fault over; a `when` that still waits is given up once nothing moves any more."""
         if not all(application.all_sent for application in self._running(ProducingApplication)):
             return False
-        if len(self._running(ProducingApplication)) < len(self._cluster.sources) and not injector.timed_over:
-            return False
         if not injector.timed_over:
             return False
         return not injector.waiting or self._driver.now - self._cluster.progress.moved > _PATIENCE_MS

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,22 +13,6 @@ from kafkasim.runner import run
 from kafkasim.scenario import Scenario
 
 DEDUP, URL = "consumers.billing.dedup", "consumers.billing.dedup.url"
-
-
-@pytest.fixture
-def redis_url(tmp_path: Path) -> Iterator[str]:
-    pytest.importorskip("redis", reason="the redis package is not installed")
-    program = shutil.which("redis-server")
-    if program is None:
-        pytest.skip("redis-server is not installed")
-    socket = tmp_path / "redis.sock"
-    command = [program, "--port", "0", "--unixsocket", str(socket), "--save", "", "--dir", str(tmp_path)]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as server:
-        until = time.monotonic() + 5.0
-        while not socket.exists() and time.monotonic() < until:
-            time.sleep(0.01)
-        yield f"unix://{socket}"
-        server.terminate()
 
 
 def digest(changes: dict[str, object], seed: int) -> tuple[str, dict[str, int]]:

@@ -1,10 +1,7 @@
 """The spool and the flag store keep the same promises in memory, in SQLite and in Redis."""
 
 import builtins
-import shutil
 import sqlite3
-import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -28,23 +25,6 @@ def spool(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Spool]:
     made: Spool = MemorySpool() if request.param == "memory" else SqliteSpool(tmp_path / "spool.sqlite", fsync="fsync" in request.param)
     yield made
     made.close()
-
-
-@pytest.fixture(scope="module")
-def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    pytest.importorskip("redis", reason="the redis package is not installed")
-    program = shutil.which("redis-server")
-    if program is None:
-        pytest.skip("redis-server is not installed")
-    folder = tmp_path_factory.mktemp("redis")
-    socket = folder / "redis.sock"
-    command = [program, "--port", "0", "--unixsocket", str(socket), "--save", "", "--dir", str(folder)]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as server:
-        until = time.monotonic() + 5.0
-        while not socket.exists() and time.monotonic() < until:
-            time.sleep(0.01)
-        yield f"unix://{socket}"
-        server.terminate()
 
 
 @pytest.fixture(params=["memory", "sqlite", "sqlite with fsync", "redis"])
