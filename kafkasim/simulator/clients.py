@@ -1,42 +1,16 @@
-"""From the scenario's words to the applications of one run: arrivals, keys, stores."""
+"""From the scenario's words to the applications of one simulated run, and the stores that they have."""
 
 from __future__ import annotations
 
 import tempfile
-from array import array
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
+from kafkasim.arrivals import arrivals, draw_keys
+from kafkasim.randomness import Streams
 from kafkasim.scenario import ConsumerGroup, Producer, Scenario
 from kafkasim.simulator.consuming import Desk
 from kafkasim.simulator.producing import Source
-from kafkasim.simulator.randomness import Streams
 from kafkasim.stores import FlagStore, MemoryFlags, RedisFlags, SqliteFlags, SqliteSpool
-
-
-def arrivals(producer: Producer, zero: float, streams: Streams) -> array[float]:
-    """When each record is handed to send(), in ms: evenly spaced, or a Poisson process of the same rate."""
-    spacing = 1000.0 / producer.rate
-    if producer.arrivals == "poisson":
-        gaps = streams.generator(f"arrivals/{producer.name}").exponential(spacing, producer.records)
-        times: npt.NDArray[np.floating[Any]] = zero + np.cumsum(gaps)
-    else:
-        times = zero + np.arange(producer.records) * spacing
-    return array("d", times.tobytes())
-
-
-def draw_keys(producer: Producer, streams: Streams) -> array[int] | None:
-    """An index of each record's key, uniform or by Zipf's law (the k-th key has weight 1 / k^s), or None without keys."""
-    keys = producer.keys
-    if keys.kind == "none":
-        return None
-    generator = streams.generator(f"keys/{producer.name}")
-    weights = np.ones(keys.n) if keys.kind == "uniform" else 1.0 / np.arange(1, keys.n + 1) ** keys.s
-    drawn = generator.choice(keys.n, size=producer.records, p=weights / weights.sum())
-    return array("q", drawn.astype(np.int64).tobytes())
 
 
 class Stores:

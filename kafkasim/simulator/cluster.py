@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from kafkasim.faults import Verb
 from kafkasim.ledger import Ledger
+from kafkasim.progress import Progress
 from kafkasim.protocol.broker import BeginControlledShutdown, Broker, BrokerDisk, ShutDownComplete
 from kafkasim.protocol.calls import CloseClient
 from kafkasim.protocol.consumer import Consumer
@@ -17,6 +19,7 @@ from kafkasim.protocol.group_coordinator import offsets_partition_of
 from kafkasim.protocol.node import Output, broker_name, controller_name
 from kafkasim.protocol.producer import Producer
 from kafkasim.protocol.replication_control import ControllerState
+from kafkasim.randomness import Streams
 from kafkasim.scenario import Scenario
 from kafkasim.simulator import clients
 from kafkasim.simulator.consuming import ConsumingApplication, Desk
@@ -24,8 +27,6 @@ from kafkasim.simulator.disk import lose_power
 from kafkasim.simulator.driver import Driver, Host, Status
 from kafkasim.simulator.network import Network
 from kafkasim.simulator.producing import ProducingApplication, Source
-from kafkasim.simulator.progress import Progress
-from kafkasim.simulator.randomness import Streams
 from kafkasim.simulator.view import CONTROLLER_ID, OFFSETS_TOPIC, View
 from kafkasim.stores import FlagStore
 from kafkasim.trace import Trace
@@ -173,6 +174,10 @@ class SimulatedCluster:
         self.driver.start(host, application, application.start(self.driver.now))
 
     # ------------------------------------------------------------------------------------------------ verbs: processes
+
+    def cannot(self, verb: Verb) -> str:  # noqa: ARG002  (the other backend has to look)
+        """Every verb can be done in simulated time."""
+        return ""
 
     def kill(self, node: str) -> None:
         """SIGKILL."""

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from kafkasim.ledger import Commit as CommitEntry
 from kafkasim.ledger import Handled, Ledger, Skipped
+from kafkasim.progress import Progress
 from kafkasim.protocol.calls import (
     ClientClosed,
     CloseClient,
@@ -28,7 +29,6 @@ from kafkasim.protocol.consumer import Consumer
 from kafkasim.protocol.errors import Error
 from kafkasim.protocol.node import Output, Random
 from kafkasim.protocol.records import TopicPartition
-from kafkasim.simulator.progress import Progress
 from kafkasim.simulator.workers import Workers
 from kafkasim.stores import FlagStore
 from kafkasim.workload import Commit, Finished, HandOver, Poll, Process, consume

@@ -14,8 +14,8 @@ from heapq import heappush
 from typing import Any
 
 from kafkasim.protocol.node import Connected, Disconnected
+from kafkasim.randomness import Streams
 from kafkasim.simulator.driver import NORMAL, Driver, Host, Status
-from kafkasim.simulator.randomness import Streams
 
 # Bytes of one connection never overtake each other; a nanosecond keeps two deliveries apart whatever floats do.
 _APART = 1e-6

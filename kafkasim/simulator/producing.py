@@ -15,12 +15,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from kafkasim.ledger import Callback, Ledger, Resent, Sent, Spooled
+from kafkasim.progress import Progress
 from kafkasim.protocol.calls import Outcome, SendRecords, SendUnblocked
 from kafkasim.protocol.errors import Error
 from kafkasim.protocol.node import Output
 from kafkasim.protocol.producer import NEVER, Producer
 from kafkasim.protocol.records import TopicPartition
-from kafkasim.simulator.progress import Progress
 from kafkasim.stores import Spool
 from kafkasim.workload import ON_FAILURE, AwaitBroker, GiveUp, Loop, Resend, Send, SpoolPut, SpoolRemove, SpoolTake, drain_spool, produce
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from kafkasim.backend import Tick
+from kafkasim.injector import Injector
 from kafkasim.ledger import Ledger, LogEntry
 from kafkasim.protocol.records import TopicPartition
 from kafkasim.scenario import Scenario
@@ -17,7 +18,6 @@ from kafkasim.scenario_file import Problem, ScenarioError
 from kafkasim.simulator.cluster import SimulatedCluster
 from kafkasim.simulator.consuming import ConsumingApplication
 from kafkasim.simulator.driver import Status
-from kafkasim.simulator.injector import Injector
 from kafkasim.simulator.producing import ProducingApplication, close_ledger
 from kafkasim.trace import Trace
 
@@ -82,7 +82,7 @@ class Run:
 
     def _all_phases(self) -> None:
         cluster, ledger = self._cluster, self._cluster.ledger
-        injector = Injector(cluster)
+        injector = Injector(cluster, cluster.driver)
         self._warm_up()
         zero = cluster.progress.zero
         before = self._driver.events

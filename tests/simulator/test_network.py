@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from kafkasim.protocol.node import Close, Connect, Connected, Disconnected, Output, Send
+from kafkasim.randomness import Streams
 from kafkasim.simulator.driver import Driver, Status
 from kafkasim.simulator.network import Network
-from kafkasim.simulator.randomness import Streams
 
 
 class Toy:

@@ -1,15 +1,64 @@
-"""Fires faults: by time and by progress, against the nodes that their selectors mean at that moment; and heals them all."""
+"""Fires faults: by time and by progress, against the nodes that their selectors mean at that moment; and heals them all.
+
+The same for both backends: what a fault is stands in faults.py, what a verb does is the backend's. A fault that the backend cannot
+apply as a whole is not applied at all, and the ledger says so: half a partition would be another experiment.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Protocol
 
 from kafkasim.faults import Fault, Lasts, LinkFault, Step, Verb, WaitInSync
-from kafkasim.ledger import FaultApplied
-from kafkasim.selectors import resolve_all
-from kafkasim.simulator.cluster import SimulatedCluster
+from kafkasim.ledger import FaultApplied, Ledger
+from kafkasim.progress import Progress
+from kafkasim.scenario import Scenario
+from kafkasim.selectors import ClusterView, resolve_all
 
 _LOOK_MS = 50.0  # how often a bounce looks whether its node is back in every ISR
+
+
+class Clock(Protocol):
+    """Time as the backend has it, in ms from whatever instant; `Progress.zero` is where the ledger's time begins on it."""
+
+    @property
+    def now(self) -> float:
+        """This instant."""
+
+    def call_at(self, instant: float, function: Callable[[], None]) -> None:
+        """Call `function` then; in the order of the calls where two are due at once."""
+
+
+class Sight(ClusterView, Protocol):
+    """What the injector looks at, and where it writes down whom a named fault hit."""
+
+    fault_nodes: dict[str, tuple[str, ...]]
+
+    def in_sync(self, node: str) -> bool:
+        """Whether the broker is up, unfenced, and in the ISR of every partition that it has a replica of."""
+
+
+class Stage(Protocol):
+    """The cluster of one run, as far as faults are concerned. Besides these it has the verbs of faults.py's ClusterVerbs that it can do."""
+
+    @property
+    def scenario(self) -> Scenario:
+        """What is being run."""
+
+    @property
+    def ledger(self) -> Ledger:
+        """Where it is written down."""
+
+    @property
+    def progress(self) -> Progress:
+        """How far the workload is."""
+
+    @property
+    def view(self) -> Sight:
+        """Who leads, who follows."""
+
+    def cannot(self, verb: Verb) -> str:
+        """Why this backend cannot do that, as half a sentence; "" where it can."""
 
 
 class _Firing:
@@ -30,9 +79,9 @@ class _Firing:
 class Injector:
     """All faults of one run. Writes FaultApplied entries into the ledger, one a fault, in the scenario's order."""
 
-    def __init__(self, cluster: SimulatedCluster) -> None:
+    def __init__(self, cluster: Stage, clock: Clock) -> None:
         self._cluster = cluster
-        self._driver = cluster.driver
+        self._clock = clock
         self._firings = [_Firing(fault, index) for index, fault in enumerate(cluster.scenario.faults)]
         for firing in self._firings:
             cluster.ledger.faults.append(FaultApplied(_name(firing), firing.fault.fault, (), None, None))
@@ -43,7 +92,7 @@ class Injector:
             when = firing.fault.when
             if when is None:
                 assert firing.fault.at_ms is not None, "a fault has `at` or `when`"
-                self._driver.call_at(zero + firing.fault.at_ms, lambda firing=firing: self._fire(firing))  # type: ignore[misc]  # bound early
+                self._clock.call_at(zero + firing.fault.at_ms, lambda firing=firing: self._fire(firing))  # type: ignore[misc]  # bound early
             else:
                 what, name = ("processed", when.group) if when.processed else ("sent" if when.sent else "acked", when.producer)
                 assert name is not None, "a `when` names its producer or group"
@@ -80,7 +129,7 @@ class Injector:
 
     def _fire_now(self, firing: _Firing) -> None:
         """Progress was made inside a handler: strike right after it, at the same instant."""
-        self._driver.call_at(self._driver.now, lambda: self._fire(firing))
+        self._clock.call_at(self._clock.now, lambda: self._fire(firing))
 
     def _fire(self, firing: _Firing) -> None:
         if firing.state != "armed":
@@ -94,12 +143,23 @@ class Injector:
             view.fault_nodes[fault.name] = firing.nodes
         firing.state = "on"
         entry = cluster.ledger.faults[firing.index]
-        cluster.ledger.faults[firing.index] = entry._replace(nodes=firing.nodes, fired=self._driver.now - cluster.progress.zero)
+        cluster.ledger.faults[firing.index] = entry._replace(nodes=firing.nodes, fired=self._clock.now - cluster.progress.zero)
         if not firing.nodes:
             selectors = ", ".join(map(str, fault.node))
             cluster.ledger.notes.append(f"{_name(firing)} hit nobody: {selectors} meant no node when it fired")
+        if reason := self._unsupported(firing):
+            self._over(firing)
+            cluster.ledger.faults[firing.index] = cluster.ledger.faults[firing.index]._replace(supported=False)
+            cluster.ledger.notes.append(f"{_name(firing)} was not applied: {reason}")
+            return
         firing.steps = fault.steps(firing.nodes, firing.others)
         self._go_on(firing)
+
+    def _unsupported(self, firing: _Firing) -> str:
+        """Why the backend cannot apply this fault, or "". A bounce begins with nothing: what it will do is asked about instead."""
+        fault, nodes = firing.fault, firing.nodes
+        verbs = fault.begin(nodes, firing.others) or [Verb(name, (node,)) for node in nodes for name in sorted(fault.capabilities)]
+        return next((reason for verb in verbs if (reason := self._cluster.cannot(verb))), "")
 
     def _go_on(self, firing: _Firing) -> None:
         """Take the fault's steps until one waits."""
@@ -110,25 +170,25 @@ class Injector:
                     self._do(step)
                 case Lasts(ms):
                     if ms is not None:
-                        self._resume(firing, self._driver.now + ms)
+                        self._resume(firing, self._clock.now + ms)
                     return
                 case WaitInSync(node, at_most_ms):
-                    self._wait_in_sync(firing, node, self._driver.now + at_most_ms)
+                    self._wait_in_sync(firing, node, self._clock.now + at_most_ms)
                     return
         self._over(firing)
 
     def _resume(self, firing: _Firing, instant: float) -> None:
         firing.resume_at = instant
-        self._driver.call_at(instant, lambda: self._go_on(firing) if firing.state == "on" else None)
+        self._clock.call_at(instant, lambda: self._go_on(firing) if firing.state == "on" else None)
 
     def _wait_in_sync(self, firing: _Firing, node: str, at_most: float) -> None:
         if firing.state != "on":
             return
-        if self._cluster.view.in_sync(node) or self._driver.now >= at_most:
+        if self._cluster.view.in_sync(node) or self._clock.now >= at_most:
             self._go_on(firing)
             return
-        firing.resume_at = self._driver.now + _LOOK_MS
-        self._driver.call_at(firing.resume_at, lambda: self._wait_in_sync(firing, node, at_most))
+        firing.resume_at = self._clock.now + _LOOK_MS
+        self._clock.call_at(firing.resume_at, lambda: self._wait_in_sync(firing, node, at_most))
 
     def _do(self, verb: Verb) -> None:
         getattr(self._cluster, verb.name)(*verb.arguments)
@@ -136,7 +196,7 @@ class Injector:
     def _over(self, firing: _Firing) -> None:
         firing.state = "over"
         ledger = self._cluster.ledger
-        ledger.faults[firing.index] = ledger.faults[firing.index]._replace(ended=self._driver.now - self._cluster.progress.zero)
+        ledger.faults[firing.index] = ledger.faults[firing.index]._replace(ended=self._clock.now - self._cluster.progress.zero)
 
 
 def _name(firing: _Firing) -> str:
