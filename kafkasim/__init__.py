@@ -1,8 +1,8 @@
 """kafkasim: with my Kafka settings and these failures, what do I lose, what do I get twice, and why?
 
-    from kafkasim import Scenario, run
+    from kafkasim import Scenario, run, replay
 
-Both are fetched when first asked for (PEP 562), so that `kafkasim --help` need not wait for numpy and pydantic.
+All are fetched when first asked for (PEP 562), so that `kafkasim --help` need not wait for numpy and pydantic.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from kafkasim.runner import run
+    from kafkasim.runner import replay, run
     from kafkasim.scenario import Scenario
 
-__all__ = ["Scenario", "run"]
+__all__ = ["Scenario", "run", "replay"]
 
 
 def __getattr__(name: str) -> Any:
-    """Whoever asks for `Scenario` or `run` gets it from the module where it stands."""
-    homes = {"Scenario": "kafkasim.scenario", "run": "kafkasim.runner"}
+    """Whoever asks for one of these gets it from the module where it stands."""
+    homes = {"Scenario": "kafkasim.scenario", "run": "kafkasim.runner", "replay": "kafkasim.runner"}
     if name not in homes:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(homes[name]), name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from kafkasim.ledger import Ledger
@@ -15,8 +15,17 @@ Tick = Callable[[float, str], None]  # (share done from 0 to 1, phase): for a pr
 class Backend(Protocol):
     """`simulator` runs in simulated time; `cluster` drives real brokers."""
 
-    name: str
-    capabilities: frozenset[str]
+    @property
+    def name(self) -> str:
+        """What reports call it."""
+
+    @property
+    def capabilities(self) -> frozenset[str]:
+        """The verbs of faults.py that it has."""
+
+    @property
+    def client_versions(self) -> Mapping[str, str] | None:
+        """Of real clients, by flavour; None where they are modelled."""
 
     def run(self, scenario: Scenario, seed: int, trace: Trace | None = None, tick: Tick | None = None) -> Ledger:
         """Run once. Raises ScenarioError where the scenario asks for what this backend cannot do at all."""

@@ -15,6 +15,7 @@ import typer
 from kafkasim import console
 
 if TYPE_CHECKING:
+    from kafkasim.cluster.real_kafka import RealKafka
     from kafkasim.report import Report, Summary
     from kafkasim.scenario import Scenario
 
@@ -40,6 +41,21 @@ ConsumerFile = Annotated[
 ]
 BrokerFile = Annotated[Path | None, typer.Option("--broker-config", metavar="FILE", help="a server.properties, laid over the cluster")]
 TopicFile = Annotated[Path | None, typer.Option("--topic-config", metavar="FILE", help="a topic's .properties, laid over every topic")]
+
+BootstrapOption = Annotated[
+    str | None, typer.Option("--bootstrap-server", metavar="HOST:PORT", help="your own cluster instead of brokers started here")
+]
+KafkaHomeOption = Annotated[
+    Path | None, typer.Option("--kafka-home", metavar="DIR", help="start brokers from this distribution, not from jars that Maven fetches")
+]
+CommandOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--command",
+        metavar="VERB=COMMAND",
+        help="how to kill, start, stop, pause or resume a broker of yours; {node} and {id} are filled in",
+    ),
+]
 
 Overlays = dict[Literal["producer", "consumer", "broker", "topic"], Path | None]
 
@@ -74,25 +90,12 @@ def run(
     topic_config: TopicFile = None,
 ) -> None:
     """Simulate a scenario and report what was lost, duplicated, reordered and delayed."""
-    from kafkasim import runner
-
     overlays: Overlays = {"producer": producer_config, "consumer": consumer_config, "broker": broker_config, "topic": topic_config}
     chosen = _load(scenario, set_, overlays)
     if runs > 1 and (trace or plot):
         _refuse("--trace and --plot show one run: leave --runs out, or use --seed to choose the run")
     outputs = console.Outputs(json_, trace, plot)
-    if runs > 1:
-        raise typer.Exit(_run_many(chosen, runs, seed, outputs, check))
-    from kafkasim.trace import Trace
-
-    events = Trace() if trace else None
-    ledgers: list = []  # type: ignore[type-arg]  # of Ledger, which this function only passes on
-    with console.progress(f"{chosen.name}", quiet=outputs.json_to_stdout) as tick:
-        report = runner.run(chosen, seed, trace=events, tick=tick, keep=ledgers.append if plot else None)
-    outputs.write(report.to_dict(), events, (report, ledgers[0]) if plot else None)
-    if not outputs.json_to_stdout:
-        console.print_report(report)
-    raise typer.Exit(_verdict(chosen, [report], check, outputs))
+    raise typer.Exit(_run_many(chosen, runs, seed, outputs, check) if runs > 1 else _run_once(chosen, seed, outputs, check))
 
 
 @app.command()
@@ -118,6 +121,69 @@ def compare(
     if not outputs.json_to_stdout:
         console.print_comparison(*sides)
     raise typer.Exit(1 if check and any(side.violated for side in sides) else 0)
+
+
+@app.command()
+def replay(
+    scenario: Annotated[str, typer.Argument(metavar="SCENARIO", help="a file, or the name of a shipped scenario")],
+    set_: SetOption = None,
+    seed: SeedOption = None,
+    runs: Annotated[int, typer.Option("--runs", metavar="N", min=1, help="repeat N times on one cluster, and summarise")] = 1,
+    bootstrap_server: BootstrapOption = None,
+    kafka_home: KafkaHomeOption = None,
+    command: CommandOption = None,
+    json_: JsonOption = None,
+    trace: Annotated[Path | None, typer.Option("--trace", metavar="FILE", help="write what the controller decided, as JSON lines")] = None,
+    plot: Annotated[Path | None, typer.Option("--plot", metavar="FILE", help="draw the run (.png, .svg, .pdf)")] = None,
+    check: CheckOption = False,
+    producer_config: ProducerFile = None,
+    consumer_config: ConsumerFile = None,
+    broker_config: BrokerFile = None,
+    topic_config: TopicFile = None,
+) -> None:
+    """Run the same scenario on real brokers: three of its own by default, or yours."""
+    overlays: Overlays = {"producer": producer_config, "consumer": consumer_config, "broker": broker_config, "topic": topic_config}
+    chosen = _load(scenario, set_, overlays)
+    if runs > 1 and (trace or plot):
+        _refuse("--trace and --plot show one run: leave --runs out")
+    outputs = console.Outputs(json_, trace, plot)
+    with _real_kafka(bootstrap_server, kafka_home, command) as backend:
+        if runs > 1:
+            raise typer.Exit(_run_many(chosen, runs, seed, outputs, check, backend))
+        raise typer.Exit(_run_once(chosen, seed, outputs, check, backend))
+
+
+@app.command()
+def validate(
+    names: Annotated[list[str] | None, typer.Argument(metavar="SCENARIO…", help="files, or names of shipped scenarios")] = None,
+    set_: SetOption = None,
+    runs: Annotated[int, typer.Option("--runs", metavar="N", min=1, help="real runs of each scenario")] = 1,
+    seeds: Annotated[int, typer.Option("--seeds", metavar="N", min=2, help="simulated runs of each, which span the range")] = 40,
+    bootstrap_server: BootstrapOption = None,
+    kafka_home: KafkaHomeOption = None,
+    command: CommandOption = None,
+    json_: JsonOption = None,
+    markdown: Annotated[Path | None, typer.Option("--markdown", metavar="FILE", help="write the whole comparison as a page")] = None,
+    record: Annotated[Path | None, typer.Option("--record", metavar="DIR", help="keep each comparison in DIR, as SCENARIO.json")] = None,
+    from_: Annotated[Path | None, typer.Option("--from", metavar="DIR", help="what is recorded in DIR, instead of new runs")] = None,
+    again: Annotated[bool, typer.Option("--again", help="with --from: simulate once more, and record what comes of it")] = False,
+    check: Annotated[bool, typer.Option("--check", help="exit with 1 if a real run contradicts the simulator")] = False,
+) -> None:
+    """The simulator and real brokers side by side: what agrees, and what does not."""
+    from kafkasim.validation_commands import Request, compare_all
+
+    if bool(names) == bool(from_):
+        _refuse("validate takes scenarios to run, or --from DIR with what was recorded: one of the two")
+    if again and not from_:
+        _refuse("--again simulates what --from DIR has recorded once more: it needs --from")
+    outputs = console.Outputs(json_, None, None)
+    for file in (markdown,):
+        if file is not None:
+            console.try_to_write(file)
+    scenarios = [_load(name, set_, {}) for name in names or []]
+    request = Request(scenarios, runs, seeds, markdown, record, from_, again)
+    with _real_kafka(bootstrap_server, kafka_home, command) as backend:
+        raise typer.Exit(compare_all(request, backend, outputs, check))
 
 
 @app.command()
@@ -211,7 +277,49 @@ def _refuse(sentence: str) -> NoReturn:
     raise typer.Exit(2)
 
 
-def _run_many(scenario: Scenario, runs: int, seed: int | None, outputs: console.Outputs, check: bool) -> int:
+def _real_kafka(bootstrap_server: str | None, kafka_home: Path | None, commands: list[str] | None) -> RealKafka:
+    """The backend on real brokers, which starts nothing before it is needed."""
+    try:
+        from kafkasim.cluster.real_kafka import RealKafka
+    except ImportError:
+        _refuse("real brokers need the extra `cluster`: pip install 'kafkasim[cluster]'")
+    from kafkasim.cluster.users_site import PROCESS_VERBS
+    from kafkasim.values import hint
+
+    given = {}
+    for command in commands or []:
+        verb, equals, line = command.partition("=")
+        if not equals or not line:
+            _refuse(f"--command {command}: it is written VERB=COMMAND, for example kill='ssh {{node}} pkill -9 -f kafka.Kafka'")
+        if verb not in PROCESS_VERBS:
+            _refuse(f"--command {verb}: there is no such verb{hint(verb, PROCESS_VERBS)}; there are {', '.join(PROCESS_VERBS)}")
+        given[verb] = line
+    if given and bootstrap_server is None:
+        _refuse("--command says how to strike your own cluster: it needs --bootstrap-server")
+    if bootstrap_server is not None and kafka_home is not None:
+        _refuse("--bootstrap-server uses your cluster and --kafka-home starts one: give one of the two")
+    return RealKafka(bootstrap_server=bootstrap_server, commands=given, kafka_home=kafka_home, say=console.say)
+
+
+def _run_once(scenario: Scenario, seed: int | None, outputs: console.Outputs, check: bool, backend: RealKafka | None = None) -> int:
+    """One run, simulated or real, with everything it was asked to write."""
+    from kafkasim import runner
+    from kafkasim.trace import Trace
+
+    events = Trace() if outputs.wants_trace else None
+    ledgers: list = []  # type: ignore[type-arg]  # of Ledger, which this function only passes on
+    with console.progress(scenario.name, quiet=outputs.json_to_stdout) as tick:
+        keep = ledgers.append if outputs.wants_picture else None
+        report = runner.run(scenario, seed, trace=events, tick=tick, keep=keep, backend=backend)
+    outputs.write(report.to_dict(), events, (report, ledgers[0]) if ledgers else None)
+    if not outputs.json_to_stdout:
+        console.print_report(report)
+    return _verdict(scenario, [report], check, outputs)
+
+
+def _run_many(
+    scenario: Scenario, runs: int, seed: int | None, outputs: console.Outputs, check: bool, backend: RealKafka | None = None
+) -> int:
     """Repeat over seeds. Interrupted, what was finished is kept: printed, and written where --json says."""
     from kafkasim.report import summarise
     from kafkasim.runner import run_many
@@ -220,7 +328,7 @@ def _run_many(scenario: Scenario, runs: int, seed: int | None, outputs: console.
     interrupted = False
     with console.progress(scenario.name, quiet=outputs.json_to_stdout) as tick:
         try:
-            reports.extend(run_many(scenario, runs, seed, tick))
+            reports.extend(run_many(scenario, runs, seed, tick, backend))
         except KeyboardInterrupt:
             interrupted = True
     if not reports:

@@ -44,9 +44,19 @@ class Outputs:
         self._plot = plot
         for path in (self._json, trace, plot):
             if path is not None:
-                _try_to_write(path)
+                try_to_write(path)
         if plot is not None and plot.suffix.lower() not in {".png", ".svg", ".pdf"}:
             raise OutputError(f"--plot {plot}: a picture's name ends in .png, .svg or .pdf")
+
+    @property
+    def wants_trace(self) -> bool:
+        """Whether a trace was asked for."""
+        return self._trace is not None
+
+    @property
+    def wants_picture(self) -> bool:
+        """Whether a picture was asked for."""
+        return self._plot is not None
 
     def write(self, document: dict[str, Any], trace: Trace | None, picture: tuple[Any, Any] | None) -> None:
         """`document` as JSON, the trace as JSON lines, the picture of (report, ledger); whatever was asked for."""
@@ -63,7 +73,7 @@ class Outputs:
             write_whole(self._plot, lambda path: figure.savefig(path, format=self._plot.suffix[1:].lower()))  # type: ignore[union-attr]  # seen above
 
 
-def _try_to_write(path: Path) -> None:
+def try_to_write(path: Path) -> None:
     """Whether a file can be made beside `path`, found out by making one: permission bits do not tell all."""
     if path.is_dir():
         raise OutputError(f"{path} is a folder; give a file's name")
@@ -99,6 +109,11 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     finally:
         if beside is not None:
             beside.unlink(missing_ok=True)
+
+
+def say(sentence: str) -> None:
+    """What takes long, as it begins; on stderr, so that it never mixes with results."""
+    print(f"kafkasim: {sentence} …", file=sys.stderr, flush=True)
 
 
 @contextmanager
@@ -214,6 +229,7 @@ def print_effective(scenario: Scenario) -> None:
 
 def explain_failure(error: Exception) -> int:
     """Print one sentence for a failure that the user can mend, and give the exit code; re-raise what is our own fault."""
+    from kafkasim.cluster.errors import ClusterError
     from kafkasim.scenario_file import ScenarioError
     from kafkasim.stores import StoreError
 
@@ -224,7 +240,7 @@ def explain_failure(error: Exception) -> int:
     if "ClickException" in kinds:
         print(f"kafkasim: {error.format_message()}", file=sys.stderr)  # type: ignore[attr-defined]  # a ClickException has it
         return 2
-    if isinstance(error, ScenarioError | OutputError | StoreError):
+    if isinstance(error, ScenarioError | OutputError | StoreError | ClusterError):
         for line in str(error).splitlines():
             print(f"kafkasim: {line}", file=sys.stderr)
         return 2

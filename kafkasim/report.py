@@ -159,7 +159,7 @@ def make_report(scenario: Scenario, ledger: Ledger, client_versions: Mapping[str
         findings=findings,
         settings=deciding_settings(case),
         notes=(*ledger.notes, *_notes(scenario)),
-        command=repeat_command(scenario, ledger.seed),
+        command=repeat_command(scenario, ledger),
     )
 
 
@@ -180,10 +180,11 @@ def headline(counts: Mapping[str, int], groups: Mapping[str, GroupCounts], findi
     return f"Of {number(counts['sent'])} records, {', '.join(clauses[:-1])}, and {clauses[-1]}."
 
 
-def repeat_command(scenario: Scenario, seed: int) -> str:
-    """The one command that repeats a run."""
+def repeat_command(scenario: Scenario, ledger: Ledger) -> str:
+    """The one command that repeats a run; a real one as far as the world repeats itself."""
     changes = "".join(f" {change}" for change in scenario.changes)
-    return f"kafkasim run {shlex.quote(scenario.called)} --seed {seed}{changes}"
+    verb = "replay" if ledger.backend == "cluster" else "run"
+    return f"kafkasim {verb} {shlex.quote(scenario.called)} --seed {ledger.seed}{changes}"
 
 
 def _were(count: int) -> str:

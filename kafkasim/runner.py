@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 
 from kafkasim.backend import Backend, Tick
 from kafkasim.ledger import Ledger
@@ -34,13 +35,34 @@ def run(
     ledger = backend.run(scenario, used, trace, tick)
     if keep is not None:
         keep(ledger)
-    return make_report(scenario, ledger)
+    return make_report(scenario, ledger, backend.client_versions)
 
 
-def run_many(scenario: Scenario, runs: int, seed: int | None = None, tick: Tick | None = None) -> Iterator[Report]:
+def replay(
+    scenario: Scenario,
+    seed: int | None = None,
+    *,
+    bootstrap_server: str | None = None,
+    commands: Mapping[str, str] | None = None,
+    kafka_home: Path | None = None,
+) -> Report:
+    """Run `scenario` once on real brokers: a cluster of our own for this one run, or somebody's at `bootstrap_server`.
+
+    Needs the extra `cluster`, and Java and Maven for brokers of our own. Raises ClusterError where there are none. For several runs on one
+    cluster: `with kafkasim.cluster.real_kafka.RealKafka() as backend: run(scenario, backend=backend)`.
+    """
+    from kafkasim.cluster.real_kafka import RealKafka
+
+    with RealKafka(bootstrap_server=bootstrap_server, commands=commands, kafka_home=kafka_home) as backend:
+        return run(scenario, seed, backend=backend)
+
+
+def run_many(
+    scenario: Scenario, runs: int, seed: int | None = None, tick: Tick | None = None, backend: Backend | None = None
+) -> Iterator[Report]:
     """`runs` reports, with seeds seed, seed + 1, …; each as soon as it is there, so that an interrupted series keeps what it has."""
     first = scenario.seed if seed is None else seed
     for number in range(runs):
         if tick is not None:
             tick(number / runs, f"run {number + 1} of {runs}")
-        yield run(scenario, first + number)
+        yield run(scenario, first + number, backend=backend)

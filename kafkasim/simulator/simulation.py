@@ -32,6 +32,7 @@ class Simulator:
     """The backend in simulated time. Every fault is supported."""
 
     name = "simulator"
+    client_versions = None
     capabilities = frozenset(
         {
             *("kill", "start", "stop", "pause", "resume", "power_off", "slow_disk", "fast_disk"),

@@ -1,0 +1,317 @@
+"""An administrator's connection to brokers, past all faults: librdkafka's AdminClient, and a consumer that reads a log to its end.
+
+A broker may be paused or cut off when it is asked. So every request is short, and is sent again, where it may be, to whichever broker the
+client picks next.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from typing import Any, NamedTuple, TypeVar
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, ElectionType, IsolationLevel, KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # documented there, but not in its __all__
+    AdminClient,
+    ConfigResource,
+    NewTopic,
+    OffsetSpec,
+    ResourceType,
+)
+
+from kafkasim.cluster.errors import ClusterError
+
+_CONNECT_S = 3.0
+_METADATA_S = 1.5
+_REQUEST_S = 3.0
+_OPERATION_S = 2.0
+_PATIENCE_S = 30.0
+_PAUSE_S = 0.05
+_CHUNK = 2000
+_CHUNK_S = 0.1
+_SETTINGS: Mapping[str, Any] = {
+    "socket.timeout.ms": 1500,  # until a paused broker is left alone and another one asked
+    "socket.connection.setup.timeout.ms": 3000,
+    "reconnect.backoff.ms": 50,  # a broker that was started again is found at once
+    "reconnect.backoff.max.ms": 500,
+    "log_level": 0,
+}
+_PASSING = frozenset(
+    {
+        KafkaError._TRANSPORT,
+        KafkaError._TIMED_OUT,
+        KafkaError._TIMED_OUT_QUEUE,
+        KafkaError._ALL_BROKERS_DOWN,
+        KafkaError._RESOLVE,
+        KafkaError._WAIT_COORD,
+        KafkaError.REQUEST_TIMED_OUT,
+        KafkaError.NETWORK_EXCEPTION,
+        KafkaError.BROKER_NOT_AVAILABLE,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.FENCED_LEADER_EPOCH,
+        KafkaError.UNKNOWN_LEADER_EPOCH,
+        KafkaError.OFFSET_NOT_AVAILABLE,
+        KafkaError.NOT_CONTROLLER,
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.NOT_COORDINATOR,
+    }
+)
+
+T = TypeVar("T")
+
+
+class Described(NamedTuple):
+    """One partition as one broker has it, which may be out of date. `leader` -1: none."""
+
+    replicas: tuple[int, ...]
+    isr: tuple[int, ...]
+    leader: int
+
+
+class Admin:
+    """A connection to the cluster at `bootstrap` ("HOST:PORT,…"). Raises ClusterError where no broker answers there within five seconds."""
+
+    def __init__(self, bootstrap: str) -> None:
+        self._bootstrap = bootstrap
+        # librdkafka complains on standard error of every broker that is away; here that is what is meant to happen.
+        self._quiet = logging.Logger("kafkasim.cluster.admin", logging.CRITICAL + 1)
+        self._settings: dict[str, Any] = {**_SETTINGS, "bootstrap.servers": bootstrap}
+        try:
+            self._client: AdminClient | None = AdminClient(self._settings, logger=self._quiet)
+        except KafkaException as problem:
+            raise ClusterError(f"{bootstrap} is no address of Kafka brokers: {_words(problem)}.") from None
+        try:
+            self._patiently("answer", self._metadata, _CONNECT_S)
+        except ClusterError:
+            self.close()
+            raise ClusterError(f"No Kafka broker answers at {bootstrap}.") from None
+
+    def close(self) -> None:
+        """End the connection; nothing may be asked afterwards."""
+        self._client = None
+
+    # ------------------------------------------------------------------------------------------------ looking
+
+    def brokers(self) -> list[int]:
+        """The ids of the brokers that are registered and not fenced, as some broker has it."""
+        return sorted(self._patiently("list its brokers", self._metadata).brokers)
+
+    def topic_exists(self, name: str) -> bool:
+        """Whether some broker knows the topic."""
+        return bool(self.describe(name))
+
+    def describe(self, topic: str) -> list[Described]:
+        """The topic's partitions by index, as some broker has them; none where it does not know the topic."""
+        # All topics are asked for: to ask for one by name would create it where the brokers allow that.
+        found = self._patiently(f"describe the topic {topic}", self._metadata).topics.get(topic)
+        partitions = {} if found is None else found.partitions
+        return [Described(tuple(each.replicas), tuple(each.isrs), each.leader) for _, each in sorted(partitions.items())]
+
+    def broker_config(self, broker_id: int) -> dict[str, str]:
+        """The configuration of one broker, defaults included; a value that it keeps secret, or has not, is ""."""
+        resource = ConfigResource(ResourceType.BROKER, str(broker_id))
+        entries = self._patiently(
+            f"tell the configuration of broker {broker_id}",
+            lambda: _result(self._admin.describe_configs([resource], request_timeout=_REQUEST_S)[resource]),
+            _REQUEST_S,
+        )
+        return {name: entry.value or "" for name, entry in entries.items()}
+
+    def coordinator(self, group: str) -> int | None:
+        """The broker that coordinates the group, whether the group exists or not; None where nobody does at the moment."""
+        # A client keeps the coordinator it once found, and waits for it when it is gone: a new one has to ask.
+        fresh = AdminClient(self._settings, logger=self._quiet)
+        try:
+            described = _result(fresh.describe_consumer_groups([group], request_timeout=_METADATA_S)[group])
+        except (KafkaException, TimeoutError):
+            return None
+        return None if described.coordinator is None or described.coordinator.id < 0 else described.coordinator.id
+
+    # ------------------------------------------------------------------------------------------------ changing
+
+    def create_topic(self, name: str, assignment: Sequence[Sequence[int]], config: Mapping[str, str]) -> None:
+        """A topic whose partition i is on brokers `assignment[i]`, the preferred leader first. Returns once its partitions have leaders."""
+        placed = [list(replicas) for replicas in assignment]
+        self._create(NewTopic(name, num_partitions=len(placed), replica_assignment=placed, config=dict(config)))
+
+    def create_topic_anywhere(self, name: str, partitions: int, replication_factor: int, config: Mapping[str, str]) -> None:
+        """A topic whose replicas the controller places. Returns once its partitions have leaders."""
+        self._create(NewTopic(name, num_partitions=partitions, replication_factor=replication_factor, config=dict(config)))
+
+    def delete_topics(self, names: Sequence[str]) -> None:
+        """Delete those of these topics that exist."""
+        left = list(names)
+
+        def delete() -> None:
+            for name, future in self._admin.delete_topics(left, request_timeout=_REQUEST_S, operation_timeout=_OPERATION_S).items():
+                try:
+                    _result(future)
+                except KafkaException as problem:
+                    if _error(problem).code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                        raise
+                left.remove(name)
+
+        if left:
+            self._patiently(f"delete the topics {', '.join(names)}", delete)
+
+    def forget(self, topics: Sequence[str], groups: Sequence[str]) -> None:
+        """Delete topics, and groups as far as they have no members: the brokers themselves forget a group in time."""
+        self.delete_topics(topics)
+        if groups:
+            for future in self._admin.delete_consumer_groups(list(groups), request_timeout=_REQUEST_S).values():
+                future.exception(2 * _REQUEST_S)
+
+    def elect_preferred(self, partitions: Sequence[tuple[str, int]]) -> None:
+        """Let the first replica of each of these (topic, index) lead again. Raises ClusterError where one may not lead."""
+        wanted = [TopicPartition(topic, index) for topic, index in partitions]
+
+        def elect() -> None:
+            # Without the timeouts: confluent-kafka 2.16.1 takes none here (SystemError), and falls back on socket.timeout.ms.
+            future = self._admin.elect_leaders(ElectionType.PREFERRED, wanted)
+            for problem in _result(future).values():
+                if problem is not None and problem.code() != KafkaError.ELECTION_NOT_NEEDED:
+                    raise KafkaException(problem)
+
+        self._patiently("elect the preferred leaders of " + ", ".join(f"{topic}-{index}" for topic, index in partitions), elect)
+
+    # ------------------------------------------------------------------------------------------------ reading
+
+    def end_offsets(self, topic: str, partitions: int) -> list[int | None]:
+        """The leaders' high watermarks of partitions 0 … `partitions` - 1; None for one that has no leader."""
+
+        def ask() -> list[int | None]:
+            found = self._metadata().topics.get(topic)
+            led = [] if found is None else [index for index, each in found.partitions.items() if each.leader >= 0]
+            latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]  # the library's, which says nothing of types
+            wanted = {TopicPartition(topic, index): latest for index in led if index < partitions}
+            if not wanted:
+                return [None] * partitions
+            futures = self._admin.list_offsets(wanted, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=_REQUEST_S)
+            ends = {each.partition: _result(future).offset for each, future in futures.items()}
+            if min(ends.values()) < 0:  # a leader that did not answer: librdkafka gives no error, but the offset -1001
+                raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
+            return [ends.get(index) for index in range(partitions)]
+
+        return self._patiently(f"tell the end offsets of {topic}", ask)
+
+    def read_log(self, topic: str, partition: int, timeout_s: float) -> Iterator[list[tuple[int, bytes]]]:
+        """Chunks of (offset, value), from the log's start to the high watermark at the time of the call, open transactions included.
+
+        Raises ClusterError, the iterator too, where the partition has no leader or the end is not reached within `timeout_s`.
+        """
+        end = self.end_offsets(topic, partition + 1)[partition]
+        if end is None:
+            raise ClusterError(f"{topic}-{partition} cannot be read: it has no leader.")
+        return self._read(TopicPartition(topic, partition, OFFSET_BEGINNING), end, time.monotonic() + timeout_s)
+
+    # ------------------------------------------------------------------------------------------------ helpers
+
+    @property
+    def _admin(self) -> AdminClient:
+        assert self._client is not None, "nothing is asked of a closed Admin"
+        return self._client
+
+    def _metadata(self) -> Any:  # ClusterMetadata, whose attributes have no types
+        return self._admin.list_topics(timeout=_METADATA_S)
+
+    def _patiently(self, what: str, ask: Callable[[], T], patience_s: float = _PATIENCE_S) -> T:
+        """`ask` again while it fails with what may pass. `what` completes the sentence that is raised in the end."""
+        deadline = time.monotonic() + patience_s
+        while True:
+            try:
+                return ask()
+            except (KafkaException, TimeoutError) as problem:
+                if not _may_pass(problem) or time.monotonic() >= deadline:
+                    raise ClusterError(f"Kafka at {self._bootstrap} did not {what}: {_words(problem)}.") from None
+            time.sleep(_PAUSE_S)
+            # Any broker is named as the controller, one that has just died too; only new metadata brings another name.
+            with contextlib.suppress(KafkaException):
+                self._metadata()
+
+    def _create(self, topic: NewTopic) -> None:
+        attempts = 0
+
+        def create() -> None:
+            nonlocal attempts
+            attempts += 1
+            try:
+                _result(self._admin.create_topics([topic], request_timeout=_REQUEST_S, operation_timeout=_OPERATION_S)[topic.topic])
+            except KafkaException as problem:
+                # An attempt that was not answered may have been carried out.
+                if attempts == 1 or _error(problem).code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                    raise
+
+        self._patiently(f"create the topic {topic.topic}", create)
+        deadline = time.monotonic() + _PATIENCE_S
+        while True:
+            shown = self.describe(topic.topic)
+            if len(shown) == topic.num_partitions and all(each.leader >= 0 for each in shown):
+                return
+            if time.monotonic() > deadline:
+                raise ClusterError(f"Kafka at {self._bootstrap} created the topic {topic.topic}, but its partitions got no leaders.")
+            time.sleep(_PAUSE_S)
+
+    def _read(self, start: TopicPartition, end: int, deadline: float) -> Iterator[list[tuple[int, bytes]]]:
+        consumer = Consumer({**self._settings, **_READING}, logger=self._quiet)
+        name, position = f"{start.topic}-{start.partition}", 0
+        try:
+            consumer.assign([start])
+            while position < end:
+                chunk: list[tuple[int, bytes]] = []
+                for message in consumer.consume(min(_CHUNK, end - position), _CHUNK_S):
+                    offset, problem = message.offset(), message.error()
+                    assert offset is not None, "a record and the end of a partition have offsets"
+                    if problem is None:
+                        chunk.append((offset, message.value() or b""))
+                        position = offset + 1
+                    elif problem.code() == KafkaError._PARTITION_EOF:
+                        # Behind the last record there may be offsets without one: the markers of transactions, and what compaction took.
+                        position = max(position, offset)
+                    elif not _may_pass(KafkaException(problem)):
+                        raise ClusterError(f"{name} cannot be read at offset {position} of {end}: {problem.str()}.")
+                if chunk:
+                    # What was written since the call lies behind `end`, and is not asked for.
+                    yield [(offset, value) for offset, value in chunk if offset < end]
+                elif position < end and time.monotonic() > deadline:
+                    raise ClusterError(f"{name} could not be read to its end in time: offset {position} of {end} was reached.")
+        finally:
+            consumer.close()
+
+
+_READING: Mapping[str, Any] = {
+    "group.id": "kafkasim-reader",  # librdkafka asks for one, and for its coordinator; without subscribe() and commits there is no group
+    "enable.auto.commit": False,
+    "enable.partition.eof": True,
+    "isolation.level": "read_uncommitted",
+    "auto.offset.reset": "error",
+    "socket.timeout.ms": 10000,  # one answer may be long
+    "fetch.wait.max.ms": 50,
+    "fetch.error.backoff.ms": 50,
+    "fetch.queue.backoff.ms": 5,
+    "fetch.message.max.bytes": 8 << 20,
+}
+
+
+def _result(future: Future[Any]) -> Any:
+    return future.result(2 * _REQUEST_S)  # librdkafka gives up earlier; this is the net below it
+
+
+def _error(problem: KafkaException) -> KafkaError:
+    error: KafkaError = problem.args[0]
+    return error
+
+
+def _may_pass(problem: KafkaException | TimeoutError) -> bool:
+    return isinstance(problem, TimeoutError) or _error(problem).code() in _PASSING or _error(problem).retriable()
+
+
+def _words(problem: KafkaException | TimeoutError) -> str:
+    if isinstance(problem, TimeoutError):
+        return "no answer came"
+    error = _error(problem)
+    return (error.str() or error.name()).rstrip(".")

@@ -1,0 +1,131 @@
+"""The backend on real brokers. It keeps its cluster from one scenario to the next, as long as both ask for the same one."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import confluent_kafka
+
+from kafkasim.backend import Tick
+from kafkasim.cluster.calibrate import Calibration, calibrate
+from kafkasim.cluster.jars import Distribution, distribution
+from kafkasim.cluster.local_site import LocalSite, Plan
+from kafkasim.cluster.replay import Run
+from kafkasim.cluster.site import Site
+from kafkasim.cluster.users_site import UsersSite
+from kafkasim.ledger import Ledger
+from kafkasim.scenario import Scenario
+from kafkasim.trace import Trace
+
+
+def _silent(_: str) -> None:
+    """Nobody wants to hear what takes long."""
+
+
+class RealKafka:
+    """A Backend and a context manager: what it started ends with it.
+
+    `bootstrap_server`: somebody's own cluster, with `commands` for the faults that may be done to it ("kill": "ssh {host} …");
+    `kafka_home`: a distribution to start brokers from; neither: jars from Maven. `say` hears what takes long.
+    """
+
+    name = "cluster"
+
+    def __init__(
+        self,
+        *,
+        bootstrap_server: str | None = None,
+        commands: Mapping[str, str] | None = None,
+        kafka_home: Path | None = None,
+        say: Callable[[str], None] = _silent,
+    ) -> None:
+        self._bootstrap = bootstrap_server
+        self._commands = dict(commands or {})
+        self._kafka_home = kafka_home
+        self._say = say
+        self._distribution: Distribution | None = None
+        self._site: Site | None = None
+        self._calibration: tuple[Site, Calibration] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        self.close()
+
+    @property
+    def capabilities(self) -> frozenset[str]:
+        """The verbs that can be done to real processes and links; which of them to which node, a run finds out."""
+        processes = {"kill", "start", "stop", "pause", "resume"}
+        return frozenset(processes | {"cut", "join", "delay", "undelay", "reset", "drop_responses", "stop_dropping"})
+
+    @property
+    def client_versions(self) -> Mapping[str, str]:
+        """Of the real clients: Java's are those of the jars, librdkafka says its own."""
+        java = self._distribution.version if self._distribution is not None else "unknown"
+        return {"java": java, "librdkafka": confluent_kafka.libversion()[0]}
+
+    @property
+    def versions(self) -> Mapping[str, str]:
+        """What ran: Kafka, Java, and the clients."""
+        found = dict(self._site.versions) if self._site is not None else {}
+        if self._distribution is not None:
+            said = subprocess.run([str(self._distribution.java), "-version"], capture_output=True, text=True, check=False)
+            found["java"] = said.stderr.splitlines()[0] if said.stderr else "unknown"
+        return found | {"librdkafka": confluent_kafka.libversion()[0]}
+
+    def run(self, scenario: Scenario, seed: int, trace: Trace | None = None, tick: Tick | None = None) -> Ledger:
+        """Run once, in real time. `seed` decides arrivals, keys and pauses; the rest is the world's. Raises ClusterError."""
+        site = self.site(scenario)
+        groups = tuple(group.group for group in scenario.consumers)
+        topics = tuple(group.topics for group in scenario.consumers)
+        ledger = Ledger(backend=self.name, seed=seed, groups=groups, group_topics=topics)
+        try:
+            Run(scenario, seed, site, ledger, trace, tick).all_phases()
+        except BaseException:
+            self.close()  # whatever state it is in, nobody else should find it
+            raise
+        site.heal()
+        return ledger
+
+    def site(self, scenario: Scenario) -> Site:
+        """A cluster that is right for the scenario: the one at hand, or a new one."""
+        if self._bootstrap is not None:
+            theirs = self._site if isinstance(self._site, UsersSite) else UsersSite(self._bootstrap, self._commands, self._find_jars)
+            self._site = theirs
+            theirs.check(scenario)
+            return theirs
+        plan = Plan(scenario)
+        if isinstance(self._site, LocalSite) and self._site.plan.serves(plan):
+            return self._site
+        self.close()
+        self._site = LocalSite(self._find_jars(), plan, self._say)
+        return self._site
+
+    def calibration(self, scenario: Scenario) -> Calibration:
+        """How fast the scenario's cluster is, measured once for each cluster."""
+        site = self.site(scenario)
+        if self._calibration is None or self._calibration[0] is not site:
+            self._say("calibrating")
+            self._calibration = (site, calibrate(site, scenario.cluster.brokers))
+        return self._calibration[1]
+
+    def cluster_of(self, scenario: Scenario) -> str:
+        """Equal for scenarios that can share a cluster, the most clients first."""
+        plan = Plan(scenario)
+        return f"{plan.brokers} {sorted(plan.config.items())} {-plan.clients:+05}"
+
+    def close(self) -> None:
+        """End everything that was started."""
+        site, self._site = self._site, None
+        if site is not None:
+            site.close()
+
+    def _find_jars(self) -> Distribution:
+        if self._distribution is None:
+            self._distribution = distribution(self._kafka_home, self._say)
+        return self._distribution
