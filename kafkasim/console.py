@@ -113,7 +113,7 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
 
 def say(sentence: str) -> None:
     """What takes long, as it begins; on stderr, so that it never mixes with results."""
-    print(f"kafkasim: {sentence} …", file=sys.stderr, flush=True)
+    print(f"kafkasim: {sentence}", file=sys.stderr, flush=True)
 
 
 @contextmanager

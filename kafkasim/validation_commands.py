@@ -82,4 +82,4 @@ def _comparisons(request: Request, backend: RealKafka, outputs: console.Outputs)
 def _print_calibration(measured: dict[str, float], quiet: bool) -> None:
     if not quiet:
         said = ", ".join(f"{name} {value:g} ms" for name, value in measured.items())
-        print(f"calibrated: {said}; nothing else is fitted")
+        console.say(f"calibrated: {said}; nothing else is fitted")

@@ -152,6 +152,7 @@ class LibrdkafkaConsumer:
         self._consumer: Consumer | None = None
         self._assigned: dict[str, None] = {}
         self._positions: dict[str, int] = {}
+        self._silent: dict[str, int] = {}  # where we stand in partitions that gave no record since they were assigned
         self._last_known: dict[str, int] = {}  # where this process, or a commit of its, left a partition that it may get again
         self._events: list[ConsumerEvent] = []
         self._stopped = ""
@@ -181,13 +182,25 @@ class LibrdkafkaConsumer:
         records = [message for message in messages if self._is_record(message)]
         if not records and self._stopped:
             raise ConsumerStopped(self._stopped)
+        if not records:
+            self._note_silent(consumer)
         return self._runs(records)
+
+    def _note_silent(self, consumer: Consumer) -> None:
+        """A partition that gave no record yet, and has none to give: librdkafka tells no position before the first record, but it has fetched
+        the partition's high watermark by then, and stands there."""
+        for partition in consumer.assignment():
+            name = self._name(partition.topic, partition.partition)
+            if name not in self._positions:
+                _, high = consumer.get_watermark_offsets(partition, cached=True)
+                if high >= 0:
+                    self._silent[name] = high
 
     def commit(self, offsets: Sequence[tuple[str, int]] | None) -> CommitSeen:
         """commit(asynchronous=False): waits as long as librdkafka does. Nothing to commit is no error."""
         consumer = self._running()
         wanted = [self._real(name, offset) for name, offset in offsets] if offsets is not None else None
-        meant = tuple(offsets) if offsets is not None else tuple(self.positions().items())
+        meant = tuple(offsets) if offsets is not None else tuple(self._positions.items())
         try:
             answered = consumer.commit(asynchronous=False) if wanted is None else consumer.commit(offsets=wanted, asynchronous=False)
         except KafkaException as failed:
@@ -198,8 +211,8 @@ class LibrdkafkaConsumer:
         return self._answered(None, answered or [])
 
     def positions(self) -> dict[str, int]:
-        """Behind the last record that each assigned partition gave; none for a partition that gave none since it was assigned."""
-        return dict(self._positions)
+        """Behind the last record that each assigned partition gave; the high watermark of one that has had none to give."""
+        return {**self._silent, **self._positions}
 
     def events(self) -> list[ConsumerEvent]:
         """What the callbacks, and the offsets of the records, told."""
@@ -290,6 +303,7 @@ class LibrdkafkaConsumer:
         names = self._names(partitions)
         for name in names:
             self._assigned.pop(name, None)
+            self._silent.pop(name, None)
             position = self._positions.pop(name, None)
             if position is not None:
                 self._last_known[name] = position

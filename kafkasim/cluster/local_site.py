@@ -103,7 +103,7 @@ class LocalSite:
             raise
 
     def _start(self) -> None:
-        self._say(f"starting a controller and {self.plan.brokers} brokers of Apache Kafka {self._distribution.version}")
+        self._say(f"starting a controller and {self.plan.brokers} brokers of Apache Kafka {self._distribution.version} …")
         nodes = ["controller-100", *(f"broker-{number}" for number in range(1, self.plan.brokers + 1))]
         self.processes: Mapping[str, Doomed] = {name: _Node(self, name) for name in nodes}
         self.started_at = dict.fromkeys(nodes, time.monotonic())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -20,6 +21,9 @@ from kafkasim.cluster.users_site import UsersSite
 from kafkasim.ledger import Ledger
 from kafkasim.scenario import Scenario
 from kafkasim.trace import Trace
+
+
+_SWITCH_S = 0.0005  # the proxies' thread must not wait for the one that reads what clients tell
 
 
 def _silent(_: str) -> None:
@@ -84,11 +88,15 @@ class RealKafka:
         groups = tuple(group.group for group in scenario.consumers)
         topics = tuple(group.topics for group in scenario.consumers)
         ledger = Ledger(backend=self.name, seed=seed, groups=groups, group_topics=topics)
+        interval = sys.getswitchinterval()
+        sys.setswitchinterval(_SWITCH_S)
         try:
             Run(scenario, seed, site, ledger, trace, tick).all_phases()
         except BaseException:
             self.close()  # whatever state it is in, nobody else should find it
             raise
+        finally:
+            sys.setswitchinterval(interval)
         site.heal()
         return ledger
 
@@ -110,7 +118,7 @@ class RealKafka:
         """How fast the scenario's cluster is, measured once for each cluster."""
         site = self.site(scenario)
         if self._calibration is None or self._calibration[0] is not site:
-            self._say("calibrating")
+            self._say("calibrating …")
             self._calibration = (site, calibrate(site, scenario.cluster.brokers))
         return self._calibration[1]
 
