@@ -187,8 +187,10 @@ class LibrdkafkaConsumer:
         return self._runs(records)
 
     def _note_silent(self, consumer: Consumer) -> None:
-        """A partition that gave no record yet, and has none to give: librdkafka tells no position before the first record, but it has fetched
-        the partition's high watermark by then, and stands there."""
+        """A partition that gave no record yet, and has none to give: librdkafka tells no position before the first record.
+
+        By then it has fetched the partition's high watermark, and stands there.
+        """
         for partition in consumer.assignment():
             name = self._name(partition.topic, partition.partition)
             if name not in self._positions:

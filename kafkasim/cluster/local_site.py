@@ -18,8 +18,7 @@ from kafkasim.cluster.jars import Distribution, compile_drivers, driver_command
 from kafkasim.cluster.links import Links
 from kafkasim.cluster.names import OFFSETS_TOPIC, Names
 from kafkasim.cluster.processes import Process
-from kafkasim.cluster.site import Drivers
-from kafkasim.cluster.stage import Doomed
+from kafkasim.cluster.site import Doomed, Drivers
 from kafkasim.cluster.warden import Warden
 from kafkasim.faults import Verb
 from kafkasim.scenario import Scenario

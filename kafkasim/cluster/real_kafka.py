@@ -22,7 +22,6 @@ from kafkasim.ledger import Ledger
 from kafkasim.scenario import Scenario
 from kafkasim.trace import Trace
 
-
 _SWITCH_S = 0.0005  # the proxies' thread must not wait for the one that reads what clients tell
 
 

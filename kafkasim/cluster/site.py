@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 from kafkasim.cluster.admin import Admin
 from kafkasim.cluster.controller_view import Change
@@ -12,8 +12,28 @@ from kafkasim.cluster.names import Names
 from kafkasim.cluster.warden import Warden
 from kafkasim.faults import Verb
 
-if TYPE_CHECKING:
-    from kafkasim.cluster.stage import Doomed
+
+class Doomed(Protocol):
+    """A process that faults may strike: a broker's, a controller's, an application's."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether it runs; a paused one does."""
+
+    def kill(self) -> None:
+        """SIGKILL."""
+
+    def terminate(self) -> None:
+        """SIGTERM."""
+
+    def start(self) -> None:
+        """Start it again."""
+
+    def pause(self) -> None:
+        """SIGSTOP."""
+
+    def resume(self) -> None:
+        """SIGCONT."""
 
 
 class Leadership(Protocol):

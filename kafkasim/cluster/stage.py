@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from kafkasim.cluster.clock import RealClock
 from kafkasim.cluster.names import Names
-from kafkasim.cluster.site import Site
+from kafkasim.cluster.site import Doomed, Site
 from kafkasim.faults import Verb
 from kafkasim.ledger import Ledger
 from kafkasim.progress import Progress
@@ -20,29 +19,6 @@ from kafkasim.protocol.records import TopicPartition
 from kafkasim.scenario import Scenario
 
 _LOOK_MS = 20.0  # how often a process that was told to stop is looked at
-
-
-class Doomed(Protocol):
-    """A process that faults may strike: a broker's, a controller's, an application's."""
-
-    @property
-    def alive(self) -> bool:
-        """Whether it runs; a paused one does."""
-
-    def kill(self) -> None:
-        """SIGKILL."""
-
-    def terminate(self) -> None:
-        """SIGTERM."""
-
-    def start(self) -> None:
-        """Start it again."""
-
-    def pause(self) -> None:
-        """SIGSTOP."""
-
-    def resume(self) -> None:
-        """SIGCONT."""
 
 
 @dataclass(slots=True)

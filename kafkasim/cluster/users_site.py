@@ -18,8 +18,7 @@ from kafkasim.cluster.controller_view import Change
 from kafkasim.cluster.errors import ClusterError
 from kafkasim.cluster.jars import Distribution, compile_drivers, driver_command
 from kafkasim.cluster.names import Names
-from kafkasim.cluster.site import Drivers
-from kafkasim.cluster.stage import Doomed
+from kafkasim.cluster.site import Doomed, Drivers
 from kafkasim.cluster.warden import Warden
 from kafkasim.faults import Verb
 from kafkasim.scenario import Scenario
