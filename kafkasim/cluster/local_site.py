@@ -184,6 +184,9 @@ class LocalSite:
         if self.links.known(str(verb.arguments[0]), str(verb.arguments[1])):
             getattr(self.links, verb.name)(*verb.arguments)
 
+    def remember(self, names: Names) -> None:
+        """See Site: they go with the cluster."""
+
     def heal(self) -> None:
         """See Site. The leaders of `__consumer_offsets` go back to where the next run wants them."""
         for node in self.processes.values():

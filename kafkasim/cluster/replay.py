@@ -134,6 +134,7 @@ class Run:
 
     def _create_topics(self) -> None:
         admin, names = self._site.admin, self._names
+        self._site.remember(names)
         for name, topic in self._scenario.topics.items():
             config = {key: _text(value) for key, value in topic.config.items()}
             if self._site.placed:

@@ -110,6 +110,9 @@ class Site(Protocol):
     def do(self, verb: Verb) -> None:
         """A verb about links."""
 
+    def remember(self, names: Names) -> None:
+        """These topics and groups are about to be made: they must go even if we die before we can take them away."""
+
     def heal(self) -> None:
         """Whatever a run left behind: links joined, processes up. Returns once every broker is in sync again."""
 

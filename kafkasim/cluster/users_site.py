@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from kafkasim.cluster.admin import Admin, Described
+from kafkasim.cluster.cleanup import command
 from kafkasim.cluster.controller_view import Change
 from kafkasim.cluster.errors import ClusterError
 from kafkasim.cluster.jars import Distribution, compile_drivers, driver_command
@@ -62,14 +63,14 @@ class _Commanded:
         self._run("resume")
 
     def _run(self, verb: str) -> None:
-        command = self._commands[verb].replace("{node}", self._name).replace("{id}", self._name.rpartition("-")[2])
+        line = self._commands[verb].replace("{node}", self._name).replace("{id}", self._name.rpartition("-")[2])
         try:
-            done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=_COMMAND_S, check=False)
+            done = subprocess.run(line, shell=True, capture_output=True, text=True, timeout=_COMMAND_S, check=False)
         except subprocess.TimeoutExpired:
-            raise ClusterError(f"The command for {verb} ({command}) did not end within {_COMMAND_S:g} s.") from None
+            raise ClusterError(f"The command for {verb} ({line}) did not end within {_COMMAND_S:g} s.") from None
         if done.returncode:
             said = (done.stderr or done.stdout).strip().splitlines()
-            raise ClusterError(f"The command for {verb} ({command}) failed with code {done.returncode}: {said[-1] if said else 'no word'}")
+            raise ClusterError(f"The command for {verb} ({line}) failed with code {done.returncode}: {said[-1] if said else 'no word'}")
 
 
 class UsersSite:
@@ -165,6 +166,10 @@ class UsersSite:
     def do(self, verb: Verb) -> None:
         """See Site."""
         raise AssertionError(f"{verb} cannot be done here, and `cannot` says so")
+
+    def remember(self, names: Names) -> None:
+        """See Site."""
+        self.warden.at_end(command(self._bootstrap, list(names.topics.values()), list(names.groups.values())))
 
     def heal(self) -> None:
         """See Site: what we stopped is started."""

@@ -86,6 +86,12 @@ class Producer:
         """The application's thread is inside a send() that waits."""
         return self._pending is not None
 
+    @property
+    def held_back(self) -> Sequence[int]:
+        """The records behind the one that send() waits with: they were given to this machine, and send() has not been called for them."""
+        pending = self._pending
+        return () if pending is None else pending.call.numbers[pending.position + 1 :]
+
     def start(self, now: float) -> list[Output]:
         """WHEN the producer is created; THEN it asks its bootstrap brokers for metadata, before there is anything to send."""
         outputs: list[Output] = []

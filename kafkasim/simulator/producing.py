@@ -151,9 +151,16 @@ class ProducingApplication:
         return self._settle(self._after(outputs, now) if outputs else outputs)
 
     def crashed(self, now: float) -> None:
-        """kill -9: what had arrived was handed to send(), late or not, and dies with the process."""
-        if not self.client.blocked and self._source.keys is None:
+        """kill -9: what had arrived was handed to send(), late or not, and dies with the process.
+
+        A thread that waits inside send() has not called it for the records behind that one.
+        """
+        source = self._source
+        if not self.client.blocked and source.keys is None:
             self._hand_over(now)
+        held_back = self.client.held_back
+        if held_back and held_back[-1] == source.handed_over - 1:  # else they are sent again, and were counted before
+            source.handed_over -= len(held_back)
 
     @property
     def finished(self) -> bool:

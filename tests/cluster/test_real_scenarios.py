@@ -1,0 +1,51 @@
+"""The simulator is held to real brokers: one real run of a scenario is one draw, and has to lie within what many seeds span."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from kafkasim import Scenario
+from kafkasim.cluster.real_kafka import RealKafka
+from kafkasim.validation_page import print_comparison
+from kafkasim.validation_rows import Comparison
+from kafkasim.validator import validate
+
+SEEDS = 30
+
+# Scenarios that can share a cluster stand beside one another. Both flavours, all commit modes, the spool, both flag stores.
+SCENARIOS = [
+    ("zombie-leader", {}),
+    ("acks-all-leader-crash", {}),
+    ("commit-after", {}),
+    ("commit-before", {}),
+    ("auto-commit-librdkafka", {}),
+    ("lost-responses-idempotent", {}),
+    ("worker-threads-contiguous", {}),
+    ("dedup-mark-last", {"consumers.billing.dedup": "redis"}),
+    ("dedup-transaction", {}),
+    ("librdkafka-defaults", {}),
+    ("retries-exhausted-spool", {}),
+]
+
+pytestmark = [pytest.mark.kafka, pytest.mark.slow]
+
+
+@pytest.mark.parametrize(("name", "changes"), SCENARIOS, ids=[name for name, _ in SCENARIOS])
+def test_a_real_run_lies_within_what_the_simulator_spans(real_kafka: RealKafka, name: str, changes: dict[str, object]) -> None:
+    scenario = Scenario.load(name)
+    comparison = compare(scenario.with_(changes) if changes else scenario, real_kafka)
+    if not comparison.agrees:
+        # A shared machine may stop everything for a second: what holds is held to be seen in one of two draws.
+        second = compare(scenario.with_(changes) if changes else scenario, real_kafka)
+        assert second.agrees, f"{as_text(comparison)}\n{as_text(second)}"
+
+
+def compare(scenario: Scenario, real_kafka: RealKafka) -> Comparison:
+    return validate(scenario, real_kafka, runs=1, seeds=SEEDS).comparison()
+
+
+def as_text(comparison: Comparison) -> str:
+    paper = io.StringIO()
+    print_comparison(comparison, Console(file=paper, width=120))
+    return paper.getvalue()
