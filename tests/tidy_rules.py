@@ -88,7 +88,7 @@ def long_functions(path: str, source: str) -> Iterator[str]:
 
 
 def libraries_out_of_place(path: str, source: str) -> Iterator[str]:
-    """simpy is the simulator's, matplotlib is plots.py's, a real client the cluster's; elsewhere randomness comes injected, and time is simulated."""
+    """simpy is the simulator's, matplotlib plots.py's, a real client the cluster's; elsewhere dice are injected, and time is simulated."""
     homes = {"simpy": "kafkasim/simulator/", "matplotlib": "kafkasim/plots.py", "confluent_kafka": "kafkasim/cluster/"}
     for line, library in _imports(source):
         if library in homes and not path.startswith(homes[library]):

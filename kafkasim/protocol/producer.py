@@ -13,6 +13,8 @@ A driver should hand over everything that has arrived before it delivers anythin
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from kafkasim.protocol.accumulator import NO_MEMORY, RecordAccumulator
 from kafkasim.protocol.calls import CloseClient, Outcome, ProducerReady, SendRecords, SendUnblocked
 from kafkasim.protocol.errors import NO_ERROR, Error
