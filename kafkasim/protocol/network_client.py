@@ -124,6 +124,9 @@ class NetworkClient:
             random,
         )
         self._timeouts = RequestTimeouts(settings.request_timeout_ms)
+        # InFlightRequests.hasExpiredRequest: more than the timeout, on a clock of whole ms. What a broker answers just then comes first.
+        # Simplified: noticed at that instant; Kafka's sender notices when something else wakes it, mostly the next record handed over.
+        self._strictly_later_ms = 1.0 if settings.client is Client.JAVA else 0.0
         self._correlation_id = 0
         self._refused_until = NEVER  # the earliest instant at which a refused ready() could open a connection
         self._metadata_deadline = NEVER
@@ -253,7 +256,7 @@ class NetworkClient:
 
     def _track(self, peer: str, request: object, context: object, now: float, timeout_ms: float | None, internal: bool) -> None:
         timeout = self.settings.request_timeout_ms if timeout_ms is None else timeout_ms
-        entry = InFlightRequest(peer, request, self._correlation_id, context, now + timeout, internal)
+        entry = InFlightRequest(peer, request, self._correlation_id, context, now + timeout + self._strictly_later_ms, internal)
         self._connections.all[peer].in_flight.append(entry)
         self._timeouts.add(entry, timeout_ms)
 

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import simpy
 
-from kafkasim.protocol.node import Close, Connect, Node, Output, Send
+from kafkasim.protocol.node import Close, Connect, Disconnected, Node, Output, Send
 
 _NEVER = float("inf")  # some machines say so instead of None
 NORMAL = 1  # simpy's priority for everything we do
@@ -288,6 +288,8 @@ class Driver:
 
     def _catch_up(self, host: Host) -> None:
         """Do what is due, then read the inbox until it is empty or the process is busy again."""
+        if host.inbox:
+            self._tell_who_has_closed(host)
         self._wake_if_due(host, self.env.now)
         while host.inbox and host.status is _RUNNING and host.busy_until <= self.env.now:
             event, source = host.inbox.popleft()
@@ -295,6 +297,14 @@ class Driver:
         if host.status is _RUNNING:
             host.ready = not host.inbox and not host.write_ms and host.busy_until <= self.env.now
             self.arm(host, self.env.now)
+
+    @staticmethod
+    def _tell_who_has_closed(host: Host) -> None:
+        """A kernel knows that a peer has closed before the process has read what came before: it is what an answer will meet."""
+        tell = getattr(host.node, "peers_have_closed", None)
+        gone = [source for event, source in host.inbox if type(event) is Disconnected]
+        if tell is not None and gone:
+            tell(gone)
 
     def _handle(self, host: Host, event: object, source: str) -> None:
         node = host.node

@@ -4,6 +4,9 @@ A partition holds bytes back, it does not lose single messages; healed, they flo
 bytes already written still reach the server, and only the answer is lost. A killed process has its sockets reset by the
 kernel; after a power failure nobody says anything until the machine is up again and answers old bytes with a reset.
 The fate of a message is decided when it is sent: one heap entry a delivered message.
+
+A connection to be made has no bytes yet that a partition could hold back. Its SYN, or the answer, is lost in a cut of either way, and the
+client's kernel sends the SYN again on its own schedule: who connects during a cut is connected only some time after it.
 """
 
 from __future__ import annotations
@@ -19,6 +22,11 @@ from kafkasim.simulator.driver import NORMAL, Driver, Host, Status
 
 # Bytes of one connection never overtake each other; a nanosecond keeps two deliveries apart whatever floats do.
 _APART = 1e-6
+
+# When Linux (6.5 and later) sends a SYN again, counted from the first: five times after a second (RFC 6298; tcp_syn_linear_timeouts is 4),
+# then after twice as long each time (tcp_syn_retries is 6). After that connect() fails; Kafka's own timeouts mostly come before.
+_SYN_AGAIN_MS = (1_000.0, 2_000.0, 3_000.0, 4_000.0, 5_000.0, 7_000.0, 11_000.0, 19_000.0, 35_000.0, 67_000.0)
+_SYN_GIVEN_UP_MS = 131_000.0
 
 
 class Link:
@@ -68,9 +76,10 @@ class _Pipe:
 class _Connection:
     """Client and server end. `upstream` carries requests, `downstream` answers."""
 
-    __slots__ = ("client", "client_peer", "downstream", "server", "server_peer", "upstream")
+    __slots__ = ("begun", "client", "client_peer", "downstream", "server", "server_peer", "upstream")
 
-    def __init__(self, client: Host, server: Host, client_peer: str, server_peer: str) -> None:
+    def __init__(self, client: Host, server: Host, client_peer: str, server_peer: str, begun: float) -> None:
+        self.begun = begun  # when the first SYN was sent
         self.client = client
         self.server = server
         self.client_peer = client_peer  # the client's name for the server: broker-1#fetcher
@@ -119,11 +128,11 @@ class Network:
         name, _, channel = peer.partition("#")
         server = self.driver.hosts[name]
         server_peer = f"{host.name}#{channel}" if channel else host.name
-        connection = _Connection(host, server, peer, server_peer)
+        connection = _Connection(host, server, peer, server_peer, self.driver.now)
         connection.upstream = _Pipe(self, connection, self.link(host.name, name), server, server_peer)
         connection.downstream = _Pipe(self, connection, self.link(name, host.name), host, peer)
         host.pipes[peer] = connection.upstream
-        self._sign(connection.upstream, _SYN)
+        self._send_syn(connection)
 
     def write(self, pipe: _Pipe, message: object, now: float) -> None:
         """Put bytes on their way: their fate is decided here, and they are one entry in the heap."""
@@ -172,7 +181,7 @@ class Network:
             self._answer_with_reset(pipe)
 
     def cut(self, source: str, target: str) -> None:
-        """Bytes from `source` to `target` are held back from now on."""
+        """Bytes from `source` to `target` are held back from now on, and nobody gets connected: a handshake needs both ways."""
         self.link(source, target).cuts += 1
 
     def join(self, source: str, target: str) -> None:
@@ -244,20 +253,47 @@ class Network:
 
     def _signed(self, pipe: _Pipe, sign: _Sign) -> None:
         connection, host = pipe.connection, pipe.receiver
-        if host.name in self._powered_off:
-            return
         if sign is _SYN:
             pipe.receiver_incarnation = host.incarnation
-            if host.status is Status.DOWN or not getattr(host.node, "accepts_connections", True):
+            if host.name in self._powered_off or connection.downstream.link.cuts:
+                self._syn_lost(connection)
+            elif host.status is Status.DOWN or not getattr(host.node, "accepts_connections", True):
                 self._sign(connection.downstream, _RESET)
             else:
                 host.pipes[pipe.source] = connection.downstream
                 self._sign(connection.downstream, _ACCEPTED)
+        elif host.name in self._powered_off:
+            return
         elif host.incarnation == pipe.receiver_incarnation and not pipe.shut:
             if sign is _ACCEPTED:
                 self.driver.deliver(host, Connected(pipe.source), pipe.source)
             else:
                 self._ended(pipe)
+
+    def _send_syn(self, connection: _Connection) -> None:
+        """The client's kernel sends the first SYN, or sends it again."""
+        if connection.upstream.link.cuts:
+            self._syn_lost(connection)
+        else:
+            self._sign(connection.upstream, _SYN)
+
+    def _syn_lost(self, connection: _Connection) -> None:
+        """A SYN or its answer met a cut, or a machine without power: the client's kernel sends it again when its timer next expires.
+
+        Simplified: the server's kernel never repeats its SYN-ACK; after more than 5 s without the way back that could come first.
+        """
+        begun, now = connection.begun, self.driver.now
+
+        def expired() -> None:
+            if connection.client.pipes.get(connection.client_peer) is not connection.upstream:
+                return  # the client has closed, has died, or has begun anew
+            if self.driver.now >= begun + _SYN_GIVEN_UP_MS:
+                self._ended(connection.downstream)  # ETIMEDOUT
+            else:
+                self._send_syn(connection)
+
+        expires_at = (begun + after for after in _SYN_AGAIN_MS)
+        self.driver.call_at(next((at for at in expires_at if at > now), begun + _SYN_GIVEN_UP_MS), expired)
 
     def _ended(self, pipe: _Pipe) -> None:
         """The receiver of `pipe` learns that the connection is gone."""

@@ -51,6 +51,23 @@ def test_what_a_client_wrote_before_it_gave_up_is_still_appended_and_not_answere
     assert pump.replies("shop") == []
 
 
+def test_of_what_a_client_wrote_before_it_gave_up_two_requests_are_read_because_the_second_answer_cannot_be_sent() -> None:
+    pump = cluster()
+    pump.cut("broker-1", "broker-3")
+    pump.request("shop", "broker-1", *[produce(n, first=n) for n in range(5)])
+    pump.close("shop", "broker-1")
+    pump.heal()
+    assert pump.partition(1).log.log_end_offset == 2
+
+
+def test_batches_without_acks_are_all_read_because_no_answer_to_them_can_fail() -> None:
+    pump = cluster()
+    pump.request("shop", "broker-1", long_poll(0), *[produce(n, acks=0, first=n) for n in range(5)])
+    pump.close("shop", "broker-1")
+    pump.advance(500)
+    assert pump.partition(1).log.log_end_offset == 5
+
+
 def test_a_late_answer_to_an_old_connection_never_reaches_the_new_one_of_the_same_name() -> None:
     pump = cluster()
     pump.request("billing", "broker-1", long_poll(1))

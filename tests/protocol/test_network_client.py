@@ -197,8 +197,9 @@ def test_a_request_that_times_out_closes_the_connection_and_fails_all_that_is_in
     client = informed_client()
     send(client, "broker-1", 1.0, "one")
     send(client, "broker-1", 9.0, "two")
-    assert client.next_deadline() == 30_001.0
-    completed, outputs = wake(client, 30_001.0)
+    assert client.next_deadline() == 30_002.0  # more than request.timeout.ms, by a clock of whole ms
+    assert wake(client, 30_001.0) == ([], [])
+    completed, outputs = wake(client, 30_002.0)
     assert [(c.context, c.response, c.error) for c in completed] == [("one", None, Error.TIMEOUT), ("two", None, Error.TIMEOUT)]
     assert Close("broker-1") in outputs
 
@@ -207,7 +208,7 @@ def test_a_request_may_have_a_timeout_of_its_own() -> None:
     client = informed_client()
     send(client, "broker-1", 1.0, "regular")
     send(client, "broker-1", 1.0, "short", timeout_ms=500.0)
-    assert client.next_deadline() == 501.0
+    assert client.next_deadline() == 502.0
 
 
 def test_answered_requests_leave_no_deadline_behind() -> None:
@@ -318,13 +319,13 @@ def test_without_an_answer_to_the_first_request_the_connection_is_given_up_after
     ready(client, "broker-2", 1.0)
     assert client.next_deadline() == 10_001.0  # the setup timeout
     accept(client, "broker-2", 1.0)
-    assert client.next_deadline() == 30_001.0  # the kernel accepted: the setup timeout is over, the request timeout runs
-    assert wake(client, 30_000.0) == ([], [])
-    completed, outputs = wake(client, 30_001.0)
+    assert client.next_deadline() == 30_002.0  # the kernel accepted: the setup timeout is over, the request timeout runs
+    assert wake(client, 30_001.0) == ([], [])
+    completed, outputs = wake(client, 30_002.0)
     assert completed == []  # the client's own request is not handed back
     close, refresh = outputs
     assert close == Close("broker-2")
-    assert client.is_unavailable("broker-2", 30_001.0)
+    assert client.is_unavailable("broker-2", 30_002.0)
     assert isinstance(refresh, Send)  # at once: the disconnect casts doubt on the metadata, but no refresh has failed
     assert isinstance(refresh.message, MetadataRequest)
 
@@ -346,7 +347,7 @@ def test_a_broker_that_accepts_but_never_answers_is_tried_ever_more_rarely() -> 
     for _ in range(4):
         assert ready(client, "broker-2", now) == (False, [Connect("broker-2")])
         accept(client, "broker-2", now)
-        now += 1000.0
+        now += 1001.0
         wake(client, now)
         client.metadata.update(metadata_response(1), now)  # so that a due refresh does not come first
         ready(client, "broker-2", now)
@@ -369,8 +370,8 @@ def test_a_late_answer_does_not_make_a_later_connection_ready() -> None:
     client = informed_client(replace(JAVA, request_timeout_ms=1000.0))
     ready(client, "broker-2", 1.0)
     number = accept(client, "broker-2", 1.0)
-    wake(client, 1001.0)
-    client.metadata.update(metadata_response(1), 1001.0)
+    wake(client, 1002.0)
+    client.metadata.update(metadata_response(1), 1002.0)
     wake(client, 1100.0)
     assert ready(client, "broker-2", 1100.0) == (False, [Connect("broker-2")])
     accept(client, "broker-2", 1100.0)

@@ -228,3 +228,133 @@ def test_nobody_answers_a_connection_to_a_machine_without_power() -> None:
     world.tell("a", Connect("b"))
     world.run(1000)
     assert world.toys["a"].events == []
+
+
+def connecting(*, cut: tuple[tuple[str, str], ...], begun: float, healed: float, **network: float) -> World:
+    """`a` connects to `b` at `begun`, these ways being cut from 0 to `healed`. A minute of it, by the end of which all is decided."""
+    world = World(**network)
+    for way in cut:
+        world.network.cut(*way)
+    world.run(begun)
+    world.tell("a", Connect("b"))
+    world.run(healed - begun)
+    for way in cut:
+        world.network.join(*way)
+    world.run(60_000)
+    return world
+
+
+TO_B, TO_A = ("a", "b"), ("b", "a")
+
+
+def test_who_connects_during_a_cut_is_connected_when_the_kernel_sends_its_syn_again() -> None:
+    for cut in ((TO_B, TO_A), (TO_B,), (TO_A,)):  # a handshake needs both ways
+        world = connecting(cut=cut, begun=300.0, healed=2000.0, latency=1.0)
+        assert world.toys["a"].heard == [(2302.0, Connected("b"), "b")], cut  # sent at 300, 1300 and 2300
+
+
+def test_after_a_cut_shorter_than_a_second_the_first_syn_sent_again_gets_through() -> None:
+    for cut in ((TO_B, TO_A), (TO_B,), (TO_A,)):
+        world = connecting(cut=cut, begun=300.0, healed=500.0, latency=1.0)
+        assert world.toys["a"].heard == [(1302.0, Connected("b"), "b")], cut
+
+
+def test_the_longer_a_cut_the_later_the_next_syn_until_connect_fails() -> None:
+    begun = 300.0
+    for healed, established in ((4.5, 5), (5.5, 7), (7.5, 11), (11.5, 19), (19.5, 35), (35.5, 67)):
+        world = connecting(cut=(TO_B,), begun=begun, healed=begun + 1000 * healed, latency=1.0)
+        assert world.toys["a"].heard == [(begun + 1000 * established + 2.0, Connected("b"), "b")], healed
+    world = connecting(cut=(TO_B,), begun=begun, healed=begun + 67_500.0)
+    world.run(5_000)
+    assert world.toys["a"].heard == [(begun + 131_000.0, Disconnected("b"), "b")]
+
+
+def test_an_answer_to_a_syn_that_was_under_way_when_the_cut_began_is_lost() -> None:
+    world = World(latency=1.0)
+    world.tell("a", Connect("b"))
+    world.run(0.5)
+    world.network.cut("b", "a")
+    world.run(99.5)
+    world.network.join("b", "a")
+    world.run(2000)
+    assert world.toys["a"].heard == [(1002.0, Connected("b"), "b")]
+
+
+def test_a_syn_that_waits_out_a_delay_is_not_sent_again() -> None:
+    world = connecting(cut=(), begun=0.0, healed=0.0, latency=1500.0)
+    assert world.toys["a"].heard == [(3000.0, Connected("b"), "b")]
+
+
+def test_a_refusal_is_lost_in_a_cut_too_and_the_next_syn_gets_another() -> None:
+    world = World(latency=1.0)
+    world.driver.kill(world.driver.hosts["b"])
+    world.network.cut("b", "a")
+    world.tell("a", Connect("b"))
+    world.run(1500)
+    world.network.join("b", "a")
+    world.run(2000)
+    assert world.toys["a"].heard == [(2002.0, Disconnected("b"), "b")]
+
+
+def test_who_closes_an_attempt_sends_no_syn_any_more() -> None:
+    for way in (TO_B, TO_A):
+        world = World()
+        world.network.cut(*way)
+        world.tell("a", Connect("b"))
+        world.run(500)
+        world.tell("a", Close("b"))
+        world.run(100)
+        world.network.join(*way)
+        world.run(5000)
+        assert world.toys["a"].events == world.toys["b"].events == [], way
+        assert world.driver.hosts["a"].pipes == world.driver.hosts["b"].pipes == {}, way
+
+
+def test_an_attempt_begun_anew_has_a_schedule_of_its_own() -> None:
+    world = World(latency=1.0)
+    world.network.cut("a", "b")
+    world.tell("a", Connect("b"))
+    world.run(500)
+    world.tell("a", Close("b"), Connect("b"))
+    world.run(100)
+    world.network.join("a", "b")
+    world.run(800)
+    assert world.driver.hosts["b"].pipes == {}  # the first attempt's next was due at 1000
+    world.run(5000)
+    assert world.toys["a"].heard == [(1502.0, Connected("b"), "b")]
+
+
+def test_a_process_that_died_sends_no_syn_any_more() -> None:
+    world = World()
+    host = world.driver.hosts["a"]
+    world.network.cut("a", "b")
+    world.tell("a", Connect("b"))
+    world.network.process_died(host)
+    world.driver.kill(host)
+    world.network.join("a", "b")
+    world.run(5000)
+    assert world.driver.hosts["b"].pipes == {}
+
+
+def test_bytes_of_a_connection_that_stands_are_not_lost_with_the_syns() -> None:
+    world = World(latency=1.0).connected()
+    world.network.cut("a", "b")
+    world.tell("a", Send("b", "one"), Connect("b#2"))
+    world.run(100)
+    world.network.join("a", "b")
+    healed = world.driver.now
+    world.run(2000)
+    assert world.toys["b"].heard == [(healed + 1.0, "one", "a")]
+    assert world.toys["a"].events == [Connected("b#2")]
+
+
+def test_a_machine_that_gets_its_power_back_answers_the_next_syn() -> None:
+    world = World(latency=1.0)
+    host = world.driver.hosts["b"]
+    world.network.process_died(host, power=True)
+    world.driver.kill(host)
+    world.tell("a", Connect("b"))
+    world.run(1500)
+    world.network.powered_on(host)
+    world.run(1000)
+    assert world.toys["a"].heard == [(2002.0, Disconnected("b"), "b")]  # there is power, and no process yet
