@@ -176,12 +176,15 @@ def validate(
         _refuse("validate takes scenarios to run, or --from DIR with what was recorded: one of the two")
     if again and not from_:
         _refuse("--again simulates what --from DIR has recorded once more: it needs --from")
+    if from_ and (set_ or bootstrap_server or kafka_home or command or record):
+        _refuse("--from shows what is recorded: --set, --record and what says where brokers are belong to new runs")
     outputs = console.Outputs(json_, None, None)
-    for file in (markdown,):
-        if file is not None:
-            console.try_to_write(file)
+    if markdown is not None:
+        console.try_to_write(markdown)
     scenarios = [_load(name, set_, {}) for name in names or []]
     request = Request(scenarios, runs, seeds, markdown, record, from_, again)
+    if from_:  # needs no brokers, and so no extra
+        raise typer.Exit(compare_all(request, None, outputs, check))
     with _real_kafka(bootstrap_server, kafka_home, command) as backend:
         raise typer.Exit(compare_all(request, backend, outputs, check))
 
@@ -267,13 +270,12 @@ def _load(name: str, changes: list[str] | None, overlays: Overlays) -> Scenario:
 
 
 def _complain(error: Exception) -> NoReturn:
-    for line in str(error).splitlines():
-        print(f"kafkasim: {line}", file=sys.stderr)
+    console.complain(str(error))
     raise typer.Exit(2)
 
 
 def _refuse(sentence: str) -> NoReturn:
-    print(f"kafkasim: {sentence}", file=sys.stderr)
+    console.complain(sentence)
     raise typer.Exit(2)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from kafkasim.scenario import Scenario
     from kafkasim.trace import Trace
 
+_ERRORS_OF_OUTPUT = frozenset({errno.EBADF, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ENOSPC})
 _PATIENCE_S = 1.0  # nothing that takes less than this shows a progress bar
 
 
@@ -114,6 +116,12 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
 def say(sentence: str) -> None:
     """What takes long, as it begins; on stderr, so that it never mixes with results."""
     print(f"kafkasim: {sentence}", file=sys.stderr, flush=True)
+
+
+def complain(text: str) -> None:
+    """What went wrong, a line each, on stderr."""
+    for line in text.splitlines():
+        print(f"kafkasim: {line}", file=sys.stderr, flush=True)
 
 
 @contextmanager
@@ -241,13 +249,19 @@ def explain_failure(error: Exception) -> int:
         print(f"kafkasim: {error.format_message()}", file=sys.stderr)  # type: ignore[attr-defined]  # a ClickException has it
         return 2
     if isinstance(error, ScenarioError | OutputError | StoreError | ClusterError):
-        for line in str(error).splitlines():
-            print(f"kafkasim: {line}", file=sys.stderr)
+        complain(str(error))
         return 2
     if isinstance(error, BrokenPipeError):  # whoever was reading has seen enough: as a shell reports SIGPIPE
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     if isinstance(error, OSError):
-        print(f"kafkasim: the output cannot be written: {error.strerror}", file=sys.stderr)
+        complain(f"{_refused(error)}: {error.strerror or error}")
         return 2
     raise error
+
+
+def _refused(error: OSError) -> str:
+    """What the operating system did not let us do: our own output has no name, and a process that does not start has other errors."""
+    if error.filename is not None:
+        return str(error.filename)
+    return "the output cannot be written" if error.errno in _ERRORS_OF_OUTPUT else "this machine does not let kafkasim go on"

@@ -173,14 +173,17 @@ def _unsaid(place: Place, changed: bool, kafka: str) -> str:
 
 
 def canonical(places: tuple[Place, ...]) -> dict[str, object]:
-    """All that the configurations amount to, for the scenario's identity: equal for different words of one meaning."""
-    return {
-        place.name: {
+    """All that the configurations amount to, for the scenario's identity: equal for different words of one meaning.
+
+    Defaults are left out, so that a parameter that is modelled from some day on changes no scenario's identity.
+    """
+    found: dict[str, object] = {}
+    for place in places:
+        unsaid, config = defaults(place.kind), place.parsed.config
+        names = [field.name for field in dataclasses.fields(type(config))] if config else []
+        found[place.name] = {
             "kind": place.kind.name,
-            "values": {field.name: getattr(place.parsed.config, field.name) for field in dataclasses.fields(type(place.parsed.config))}
-            if place.parsed.config
-            else {},
+            "values": {name: getattr(config, name) for name in names if getattr(config, name) != getattr(unsaid, name)},
             "not modelled": {key: place.given[key] for key in sorted(place.parsed.not_modelled)},
         }
-        for place in places
-    }
+    return found

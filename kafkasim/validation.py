@@ -1,23 +1,38 @@
 """The simulator against real brokers: over many seeds it gives each number a range; a real run is one draw and has to lie within it.
 
-What is compared: every count of a report, its rates, and its verdicts. Times (latency, throughput, outages) are shown and never judged:
-they are a machine's. It works on reports and on what a file keeps of them (validation_records.py), and knows neither the simulator nor
-a cluster. Where the line is drawn: `allowed` in validation_rows.py.
+What is compared: every count of a report, its rates, its verdicts, and whether each fault struck. Times (latency, throughput, outages) are
+shown and never judged: they are a machine's. It works on reports and on what a file keeps of them (validation_records.py), and knows
+neither the simulator nor a cluster. Where the line is drawn: `allowed` in validation_rows.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import pairwise
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from kafkasim.ledger import FaultApplied
 from kafkasim.promises import HELD, UNKNOWN, VIOLATED
 from kafkasim.report import Report
 from kafkasim.scenario_expect import COUNTS, GROUP_COUNTS, PRICES, RATES
-from kafkasim.validation_rows import ALLOWED_RECORDS, DIGITS, NOT_PROMISED, Comparison, Kind, Number, NumberRow, Row, VerdictRow, allowed
+from kafkasim.validation_rows import (
+    ALLOWED_RECORDS,
+    DIGITS,
+    NEVER_FIRED,
+    NOBODY,
+    NOT_APPLIED,
+    NOT_PROMISED,
+    Comparison,
+    FaultRow,
+    Kind,
+    Number,
+    NumberRow,
+    Row,
+    VerdictRow,
+    allowed,
+)
 
 VERDICTS = (HELD, VIOLATED, UNKNOWN, NOT_PROMISED)
 
@@ -56,29 +71,53 @@ class AppliedFault(Kept):
         fired, ended = (None if time is None else round(time, 1) for time in (applied.fired, applied.ended))
         return cls(name=applied.name, fault=applied.fault, nodes=applied.nodes, fired=fired, ended=ended, supported=applied.supported)
 
+    @property
+    def key(self) -> str:
+        """Its row: "fault zombie", or "fault 0" where it has no name."""
+        return self.name if self.name.startswith("fault ") else f"fault {self.name}"
+
+    @property
+    def outcome(self) -> str:
+        """What became of it, as FaultRow has it."""
+        if not self.supported:
+            return NOT_APPLIED
+        if self.fired is None:
+            return NEVER_FIRED
+        return NOBODY if not self.nodes else "1 node" if len(self.nodes) == 1 else f"{len(self.nodes)} nodes"
+
 
 class Draw(Kept):
-    """One real run: `numbers` by report key (None: this backend could not count it), `verdicts` by "durability of shop"."""
+    """One real run: `numbers` by report key (None: this backend could not count it), `verdicts` by "durability of shop".
+
+    `notes`: what was worth a note in this run and is in no simulated one, such as what a drain that did not end still waited for.
+    """
 
     seed: int
     numbers: Mapping[str, Number | None]
     verdicts: Mapping[str, Word]
     faults: Annotated[tuple[AppliedFault, ...], BeforeValidator(_as_tuple)]
+    notes: Words = ()
 
     @classmethod
-    def of(cls, report: Report) -> Draw:
-        """What of a report is compared."""
+    def of(cls, report: Report, usual: Collection[str] = ()) -> Draw:
+        """What of a report is compared, and its notes but for the `usual` ones, which simulated reports have too."""
         faults = tuple(AppliedFault.of(fault) for fault in report.faults_applied)
-        kept = {"seed": report.seed, "numbers": numbers_of(report), "verdicts": verdicts_of(report), "faults": faults}
+        known = tuple(f"{fault.name} {word}" for fault in faults for word in (NEVER_FIRED, "hit nobody"))  # `_notes` says that
+        notes = tuple(note for note in report.notes if note not in usual and not note.startswith(known))
+        kept = {"seed": report.seed, "numbers": numbers_of(report), "verdicts": verdicts_of(report), "faults": faults, "notes": notes}
         return cls.model_validate(kept)
 
 
 class Ranges(Kept):
-    """What the simulator's seeds span: least and most of each number (None: no seed has it), and every verdict that occurred."""
+    """What the simulator's seeds span: least and most of each number (None: no seed has it), and every verdict that occurred.
+
+    `faults`: what became of each fault over the seeds, by the key of its row; empty in records that are older than that.
+    """
 
     seeds: str  # "1..50"
     numbers: Mapping[str, Annotated[tuple[Number, Number], BeforeValidator(_as_tuple)] | None]
     verdicts: Mapping[str, Annotated[tuple[Word, ...], BeforeValidator(_as_tuple)]]
+    faults: Mapping[str, Words] = Field(default_factory=dict)
 
 
 def simulate_ranges(reports: Sequence[Report]) -> Ranges:
@@ -92,7 +131,19 @@ def simulate_ranges(reports: Sequence[Report]) -> Ranges:
     judged = [verdicts_of(report) for report in reports]
     seen = {key: [words.get(key, NOT_PROMISED) for words in judged] for words in judged for key in words}
     verdicts = {key: tuple(word for word in VERDICTS if word in words) for key, words in seen.items()}
-    return Ranges.model_validate({"seeds": _seed_words([report.seed for report in reports]), "numbers": numbers, "verdicts": verdicts})
+    outcomes: dict[str, list[str]] = {}
+    for report in reports:
+        for fault in map(AppliedFault.of, report.faults_applied):
+            outcomes.setdefault(fault.key, []).append(fault.outcome)
+    faults = {key: tuple(sorted(dict.fromkeys(words))) for key, words in outcomes.items()}
+    seeds = _seed_words([report.seed for report in reports])
+    return Ranges.model_validate({"seeds": seeds, "numbers": numbers, "verdicts": verdicts, "faults": faults})
+
+
+def draws_of(simulated: Sequence[Report], real: Sequence[Report]) -> tuple[Draw, ...]:
+    """What is kept of the real reports, beside simulated ones of the same scenario."""
+    usual = {note for report in simulated for note in report.notes}
+    return tuple(Draw.of(report, usual) for report in real)
 
 
 def numbers_of(report: Report) -> dict[str, Number | None]:
@@ -116,16 +167,19 @@ def compare_runs(simulated: Sequence[Report], real: Sequence[Report]) -> Compari
     _same_scenario(simulated)
     _same_scenario(real)
     _same_scenario([simulated[0], real[0]])
-    return compare(simulated[0].name, simulate_ranges(simulated), [Draw.of(report) for report in real])
+    return compare(simulated[0].name, simulate_ranges(simulated), draws_of(simulated, real))
 
 
 def compare(scenario: str, ranges: Ranges, draws: Sequence[Draw]) -> Comparison:
-    """The same from what is kept of the reports. Numbers in the report's order, then promises; keys of either side."""
+    """The same from what is kept of the reports. Numbers in the report's order, then promises, then faults; keys of either side."""
     sent = ranges.numbers.get("sent") or (0, 0)
     keys = dict.fromkeys([*ranges.numbers, *(key for draw in draws for key in draw.numbers)])
     rows: list[Row] = [_number_row(key, ranges.numbers.get(key), draws, sent[1]) for key in keys]
     promises = dict.fromkeys([*ranges.verdicts, *(key for draw in draws for key in draw.verdicts)])
     rows += [_verdict_row(key, ranges, draws) for key in promises]
+    outcomes = [{fault.key: fault.outcome for fault in draw.faults} for draw in draws]
+    for key in dict.fromkeys([*ranges.faults, *(key for outcome in outcomes for key in outcome)]):
+        rows.append(FaultRow(key, ranges.faults.get(key, ()), tuple(outcome.get(key, NEVER_FIRED) for outcome in outcomes)))
     return Comparison(scenario, ranges.seeds, tuple(draw.seed for draw in draws), tuple(rows), _notes(draws))
 
 
@@ -146,14 +200,14 @@ def _verdict_row(key: str, ranges: Ranges, draws: Sequence[Draw]) -> VerdictRow:
 
 
 def _notes(draws: Sequence[Draw]) -> tuple[str, ...]:
-    """A real run without one of its faults is a draw of something else, and that is said beside the table."""
+    """A real run without one of its faults is a draw of something else, and that is said beside the table; so is what else was noted."""
+    said = {NOT_APPLIED: "could not be applied", NEVER_FIRED: "never fired", NOBODY: "hit nobody"}
     sentences = []
     for draw in draws:
-        for fault in draw.faults:
-            if not fault.supported:
-                sentences.append(f"Real run with seed {draw.seed}: {fault.fault} could not be applied.")
-            elif fault.fired is None:
-                sentences.append(f"Real run with seed {draw.seed}: {fault.fault} never fired.")
+        reasons = tuple(note.partition(" was not applied: ")[0] for note in draw.notes if " was not applied: " in note)
+        missing = [fault for fault in draw.faults if fault.outcome in said and fault.name not in reasons]
+        about = [f"{fault.fault} {said[fault.outcome]}" for fault in missing]
+        sentences += [f"Real run with seed {draw.seed}: {what.rstrip('.')}." for what in (*about, *draw.notes)]
     return tuple(sentences)
 
 

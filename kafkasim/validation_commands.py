@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kafkasim import console
+from kafkasim.cluster.errors import ClusterError
 from kafkasim.scenario import Scenario
+from kafkasim.scenario_file import ScenarioError
 from kafkasim.validation_page import page, print_comparison, print_overview
-from kafkasim.validation_records import Reasons, Recorded, read_all, read_reasons
+from kafkasim.validation_records import REASONS, Reasons, Recorded, read_all, read_reasons, reasons_at_hand
 from kafkasim.validator import all_agree, simulate_again, validate
 
 if TYPE_CHECKING:
@@ -31,52 +34,83 @@ class Request:
     again: bool
 
 
-def compare_all(request: Request, backend: RealKafka, outputs: console.Outputs, check: bool) -> int:
-    """Compare, print, write; the exit code. Interrupted, what was finished is printed and kept."""
+def compare_all(request: Request, backend: RealKafka | None, outputs: console.Outputs, check: bool) -> int:
+    """Compare, print, write; the exit code. What fails is said and the others go on; interrupted, what was finished is printed and kept.
+
+    `backend` is None where nothing is to be run: everything is recorded.
+    """
     records: list[Recorded] = []
+    failures: list[str] = []
     reasons: Reasons = {}
     interrupted = False
     paper = console.make_console()
-    if request.record is not None:
-        request.record.mkdir(parents=True, exist_ok=True)
     try:
-        for record, why in _comparisons(request, backend, outputs):
-            records.append(record)
-            reasons = why
-            if request.record is not None:
-                record.write(request.record)
-            if not outputs.json_to_stdout and request.recorded is None:
-                print_comparison(record.comparison(reasons), paper)
+        if backend is None:
+            records, reasons = _recorded(request, outputs, failures)
+        else:
+            reasons = reasons_at_hand(request.record) if request.record is not None else {}
+            for record in _fresh(request, backend, outputs, failures):
+                records.append(record)
+                if not outputs.json_to_stdout:
+                    print_comparison(record.comparison(reasons), paper)
     except KeyboardInterrupt:
         interrupted = True
-    if not records:
+    if records:
+        _show(request, records, reasons, failures, outputs)
+    if interrupted:
         return 130
+    return 2 if failures else int(check and not all_agree(records))
+
+
+def _show(request: Request, records: Sequence[Recorded], reasons: Reasons, failures: Sequence[str], outputs: console.Outputs) -> None:
+    """What is shown of all of them together, and written."""
     comparisons = [record.comparison(reasons) for record in records]
-    outputs.write({"comparisons": [comparison.to_dict() for comparison in comparisons]}, None, None)
+    outputs.write({"comparisons": [comparison.to_dict() for comparison in comparisons], "failures": list(failures)}, None, None)
     if not outputs.json_to_stdout and (len(records) > 1 or request.recorded is not None):
-        print_overview(comparisons, paper)
+        print_overview(comparisons, console.make_console())
     if request.markdown is not None:
         console.write_whole(request.markdown, partial(Path.write_text, data=page(records, reasons), encoding="utf-8"))
-    return 130 if interrupted else int(check and not all_agree(records))
 
 
-def _comparisons(request: Request, backend: RealKafka, outputs: console.Outputs) -> Iterator[tuple[Recorded, Reasons]]:
-    """Each with the reasons that are known by then for what disagrees."""
-    if request.recorded is not None:
-        records = read_all(request.recorded)
-        if request.again:
-            with console.progress("simulating again", quiet=outputs.json_to_stdout) as tick:
-                for record in records:
+def _recorded(request: Request, outputs: console.Outputs, failures: list[str]) -> tuple[list[Recorded], Reasons]:
+    """What lies in --from, simulated once more where --again says so, and the reasons beside it."""
+    assert request.recorded is not None, "what is not run is recorded"
+    records = read_all(request.recorded)
+    if request.again:
+        with console.progress("simulating again", quiet=outputs.json_to_stdout) as tick:
+            for record in records:
+                with _said(failures):
                     simulate_again(record, request.seeds, tick).write(request.recorded)
-            records = read_all(request.recorded)
-        reasons = read_reasons(request.recorded / "reasons.yaml", records)
-        yield from ((record, reasons) for record in records)
-        return
+        records = read_all(request.recorded)
+    return list(records), read_reasons(request.recorded / REASONS, records)
+
+
+def _fresh(request: Request, backend: RealKafka, outputs: console.Outputs, failures: list[str]) -> Iterator[Recorded]:
+    """Each as soon as it is there, and in --record by then."""
+    if request.record is not None:
+        request.record.mkdir(parents=True, exist_ok=True)
     # Scenarios that can share a cluster come one after another: starting brokers takes longer than most of them.
     for scenario in sorted(request.scenarios, key=backend.cluster_of):
-        with console.progress(scenario.name, quiet=outputs.json_to_stdout) as tick:
-            measured = partial(_print_calibration, quiet=outputs.json_to_stdout)
-            yield validate(scenario, backend, request.runs, request.seeds, tick, measured), {}
+        record: Recorded | None = None
+        with _said(failures, scenario.name):
+            with console.progress(scenario.name, quiet=outputs.json_to_stdout) as tick:
+                measured = partial(_print_calibration, quiet=outputs.json_to_stdout)
+                record = validate(scenario, backend, request.runs, request.seeds, tick, measured)
+            if request.record is not None:
+                record.write(request.record)
+        if record is not None:
+            yield record
+
+
+@contextmanager
+def _said(failures: list[str], of: str = "") -> Iterator[None]:
+    """A failure that the user can mend is told at once, and ends nothing but what it happened in."""
+    try:
+        yield
+    except (ClusterError, ScenarioError) as error:
+        sentence = f"{of}: {error}" if of else str(error)
+        failures.append(sentence)
+        console.complain(sentence)
 
 
 def _print_calibration(measured: dict[str, float], quiet: bool) -> None:

@@ -11,8 +11,9 @@ from rich.text import Text
 
 from kafkasim.promises import HELD, number
 from kafkasim.validation_records import Reasons, Recorded
-from kafkasim.validation_rows import ALLOWED_RECORDS, ALLOWED_SHARE, NOT_PROMISED, Comparison, NumberRow, Row, VerdictRow
+from kafkasim.validation_rows import ALLOWED_RECORDS, ALLOWED_SHARE, NOT_PROMISED, Comparison, FaultRow, NumberRow, Row, VerdictRow
 
+_JUDGED = "numbers, verdicts and faults"
 _HEADINGS = ("", "simulator", "real", "agrees")
 _MAIN = {"lost in silence": "acked_lost", "twice in the log": "log_duplicates", "handled again": "reprocessed"}
 
@@ -49,11 +50,11 @@ def print_overview(comparisons: Sequence[Comparison], console: Console) -> None:
 
 
 def verdict(comparison: Comparison) -> str:
-    """One sentence: of so many numbers and verdicts, how many agree."""
+    """One sentence: of so many numbers, verdicts and faults, how many agree."""
     judged, wrong = len(comparison.judged), comparison.disagreeing
     if not wrong:
-        return f"All {number(judged)} numbers and verdicts that were compared agree."
-    return f"Of {number(judged)} numbers and verdicts, {number(judged - len(wrong))} agree; not: {', '.join(row.key for row in wrong)}."
+        return f"All {number(judged)} {_JUDGED} that were compared agree."
+    return f"Of {number(judged)} {_JUDGED} {number(judged - len(wrong))} agree; not: {', '.join(row.key for row in wrong)}."
 
 
 def in_all(comparisons: Sequence[Comparison]) -> str:
@@ -63,9 +64,7 @@ def in_all(comparisons: Sequence[Comparison]) -> str:
     runs = sum(len(comparison.real_seeds) for comparison in comparisons)
     unexplained = sum(len(comparison.unexplained) for comparison in comparisons)
     without = f", {number(unexplained)} of them without a reason" if unexplained else ", each with its reason" if wrong else ""
-    counted = (
-        f"of {number(judged)} numbers and verdicts {number(judged - wrong)} agree and {number(wrong)} {'does' if wrong == 1 else 'do'} not"
-    )
+    counted = f"of {number(judged)} {_JUDGED} {number(judged - wrong)} agree and {number(wrong)} {'does' if wrong == 1 else 'do'} not"
     return f"{_many(len(comparisons), 'scenario')}, {_many(runs, 'real run')}: {counted}{without}."
 
 
@@ -111,8 +110,9 @@ it has to lie within that range.
 **How closely.** Each bound of the range is moved outwards by the larger of {ALLOWED_RECORDS} records and
 {100 * ALLOWED_SHARE:.0f} % of itself, never below zero: that is what scheduling does to a real run. Where every seed says zero, zero it
 must be. A rate is judged like its records: {ALLOWED_RECORDS} records of all sent. The verdict on each promise must be one that some
-seed produces; `unknown`, because the cluster cannot apply a fault, contradicts nothing, and is shown as such. Latency, throughput and
-outages are shown and not judged: they are a machine's.
+seed produces; `unknown`, because the cluster cannot apply a fault, contradicts nothing, and is shown as such. Each fault must have struck,
+and as many nodes as in some seed; one that the cluster cannot apply is shown as such. Latency, throughput and outages are shown and not
+judged: they are a machine's.
 
 **What was fitted.** Only what is no configuration and belongs to a machine: the values named under *calibrated* were measured at the
 cluster, by runs without faults, and laid over the scenario before it was simulated. Nothing else was fitted, and no scenario was left
@@ -182,14 +182,15 @@ def _loud(comparison: Comparison) -> list[Row]:
 
 
 def _quiet_sentences(comparison: Comparison) -> list[str]:
-    """A line for the numbers that are zero on both sides, one for what held on both, one for what neither was promised."""
+    """A line for the numbers that are zero on both sides, one for what held on both, one for what neither was promised, one for faults."""
     quiet = [row for row in comparison.rows if row.quiet]
     zero = sum(isinstance(row, NumberRow) for row in quiet)
     sentences = [f"All other {_many(zero, 'number')}: zero in both."] if zero else []
     for word, words in ((HELD, "Held"), (NOT_PROMISED, "Not promised")):
         promises = [row.key for row in quiet if isinstance(row, VerdictRow) and row.simulated == (word,)]
         sentences += [f"{words} in every seed and every real run: {', '.join(promises)}."] if promises else []
-    return sentences
+    faults = [f"{row.key} ({row.simulator_words})" for row in quiet if isinstance(row, FaultRow)]
+    return sentences + ([f"Struck alike in every seed and every real run: {', '.join(faults)}."] if faults else [])
 
 
 def _runs(comparison: Comparison) -> str:

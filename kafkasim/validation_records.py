@@ -6,7 +6,10 @@ ScenarioError of one sentence a problem.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any
@@ -16,11 +19,12 @@ from pydantic import BeforeValidator, Field, ValidationError
 from kafkasim.report import Report
 from kafkasim.scenario import Scenario
 from kafkasim.scenario_file import Origins, Problem, ScenarioError, read_text, read_yaml
-from kafkasim.validation import Draw, Kept, Ranges, Words, compare, compare_runs, simulate_ranges
+from kafkasim.validation import Draw, Kept, Ranges, Words, compare, compare_runs, draws_of, simulate_ranges
 from kafkasim.validation_rows import Comparison
 from kafkasim.values import hint
 
 REASONS = "reasons.yaml"
+_NOT_BEHAVIOUR = frozenset({"name", "title", "seed", "expect", "sometimes"})
 
 Reasons = Mapping[str, Mapping[str, str]]  # scenario -> key -> sentence
 Draws = Annotated[tuple[Draw, ...], BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value), Field(min_length=1)]
@@ -31,6 +35,9 @@ class Recorded(Kept):
 
     `calibration`: by path, every value that was measured at the cluster and laid over the scenario before it was simulated; nothing else
     was fitted. `clients`: versions of the real clients. `date`: of the real runs, as 2025-01-31. `commands`: what repeats it.
+    `called`: by what name or path the scenario was loaded ("": its name); `changes`: the options that changed it (--set PATH=VALUE), before
+    the calibration was laid over it. `given`: `given_id` of the scenario that was really run ("": the record is older).
+    `notes`: what tells the two sides apart in this comparison as a whole.
     """
 
     scenario: Annotated[str, Field(pattern=r"^\w[\w.-]*$")]
@@ -48,6 +55,10 @@ class Recorded(Kept):
     commands: Words
     simulated: Ranges
     real: Draws
+    called: str = ""
+    changes: Words = ()
+    given: str = ""
+    notes: Words = ()
 
     @classmethod
     def of(
@@ -61,24 +72,32 @@ class Recorded(Kept):
         date: str,
         calibration: Mapping[str, str | int | float | bool],
         commands: Sequence[str],
+        called: str = "",
+        changes: Sequence[str] = (),
+        notes: Sequence[str] = (),
     ) -> Recorded:
         """What is kept of a comparison. `scenario`: as it was really run. Raises ValueError where the runs do not belong together."""
         compare_runs(simulated, real)  # which looks at whether they do
         about: dict[str, Any] = {"scenario": scenario.name, "title": scenario.title, "scenario_id": scenario.scenario_id}
         about |= {"kafkasim": kafkasim, "kafka": real[0].kafka, "clients": dict(real[0].client_versions), "java": java, "date": date}
         about |= {"calibration": dict(calibration), "commands": tuple(commands)}
+        about |= {"called": called, "changes": tuple(changes), "given": given_id(scenario), "notes": tuple(notes)}
         about["flavours"] = _distinct(
             [*(part.client.value for part in scenario.producers), *(part.client.value for part in scenario.consumers)]
         )
         about["commits"] = _distinct([part.commit for part in scenario.consumers])
         about["faults"] = _distinct([str(fault.fault) for fault in scenario.faults])
-        draws = tuple(Draw.of(report) for report in real)
-        return cls.model_validate(about | {"simulated": simulate_ranges(simulated), "real": draws})
+        return cls.model_validate(about | {"simulated": simulate_ranges(simulated), "real": draws_of(simulated, real)})
 
     def comparison(self, reasons: Reasons | None = None) -> Comparison:
-        """The table, as `compare_runs` made it of the reports; with the reasons of this scenario."""
+        """The table, as `compare_runs` made it of the reports; with the reasons of this scenario, and the notes of the record."""
         table = compare(self.scenario, self.simulated, self.real)
-        return table.with_reasons((reasons or {}).get(self.scenario, {}))
+        return replace(table, notes=(*self.notes, *table.notes), reasons=dict((reasons or {}).get(self.scenario, {})))
+
+    def was_run_as(self, scenario: Scenario) -> bool:
+        """Whether that is what was really run, under the calibration of its day."""
+        # A scenario's id is another one as soon as one more of Kafka's parameters is modelled, though real brokers had it all along.
+        return given_id(scenario) == self.given if self.given else scenario.scenario_id == self.scenario_id
 
     def to_json(self) -> str:
         """The file's text: the same for equal records."""
@@ -110,6 +129,12 @@ class Recorded(Kept):
         return recorded
 
 
+def given_id(scenario: Scenario) -> str:
+    """Twelve hexadecimal digits that are equal for scenarios that say the same, apart from names, the seed and expectations."""
+    said = {key: value for key, value in scenario.data().items() if key not in _NOT_BEHAVIOUR}
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:12]
+
+
 def read_all(folder: Path) -> tuple[Recorded, ...]:
     """Every record in a folder, in alphabetical order. Raises ScenarioError with whatever is wrong with any of them, or without any."""
     records, problems = list[Recorded](), list[Problem]()
@@ -128,10 +153,7 @@ def read_all(folder: Path) -> tuple[Recorded, ...]:
 
 def read_reasons(path: Path, records: Sequence[Recorded]) -> Reasons:
     """Scenario -> key -> sentence; nothing where there is no file. Raises ScenarioError for what the records do not have."""
-    text = read_text(path) if path.exists() else ""
-    if not any(line.strip() and not line.lstrip().startswith("#") for line in text.splitlines()):
-        return {}
-    data, origins, problems = read_yaml(text, path.name)
+    data, origins, problems = _read_sentences(path)
     tables = {record.scenario: record.comparison() for record in records}
     for scenario, reasons in data.items():
         if scenario not in tables:
@@ -141,6 +163,29 @@ def read_reasons(path: Path, records: Sequence[Recorded]) -> Reasons:
     if problems:
         raise ScenarioError(problems)
     return data
+
+
+def reasons_at_hand(folder: Path) -> Reasons:
+    """Scenario -> key -> sentence of `folder`'s reasons.yaml, as far as it has sentences; for tables of runs that are just being made.
+
+    Whether they fit the records is `read_reasons`' question. Raises ScenarioError where the file is no YAML.
+    """
+    data, _, problems = _read_sentences(folder / REASONS)
+    if problems:
+        raise ScenarioError(problems)
+    return {
+        scenario: {key: sentence for key, sentence in reasons.items() if isinstance(sentence, str)}
+        for scenario, reasons in data.items()
+        if isinstance(reasons, Mapping)
+    }
+
+
+def _read_sentences(path: Path) -> tuple[dict[str, Any], Origins, list[Problem]]:
+    """The file as it stands; nothing where there is none, or one of comments only."""
+    text = read_text(path) if path.exists() else ""
+    if not any(line.strip() and not line.lstrip().startswith("#") for line in text.splitlines()):
+        return {}, {}, []
+    return read_yaml(text, path.name)
 
 
 def _wrong_reasons(scenario: str, reasons: object, table: Comparison, origins: Origins) -> list[Problem]:

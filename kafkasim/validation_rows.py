@@ -6,7 +6,7 @@ The rule stands once, in `allowed`. It is about what a real run does to a range 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Literal
 
@@ -15,6 +15,9 @@ from kafkasim.promises import HELD, number
 ALLOWED_RECORDS = 6
 ALLOWED_SHARE = 0.10
 NOT_PROMISED = "not promised"
+NOT_APPLIED = "not applied"
+NEVER_FIRED = "never fired"
+NOBODY = "nobody"
 DIGITS = 9  # of a rate: one record of a billion
 
 Number = int | float
@@ -141,7 +144,60 @@ class VerdictRow:
         return {"key": self.key, "kind": self.kind, **sides, "judged": True, "agrees": self.agrees}
 
 
-Row = NumberRow | VerdictRow
+@dataclass(frozen=True, slots=True)
+class FaultRow:
+    """One fault: what became of it over the seeds (empty: that was not recorded), and in each real run.
+
+    What becomes of a fault is "1 node", "2 nodes" … (whom it struck), "nobody", "never fired", or "not applied".
+    """
+
+    key: str
+    simulated: tuple[str, ...]
+    real: tuple[str, ...]
+    kind: Literal["fault"] = "fault"
+
+    @property
+    def outside(self) -> tuple[bool, ...]:
+        """For each real run, whether the fault came out as in no seed. One that could not be applied disagrees with nothing."""
+        return tuple(bool(self.simulated) and word not in (*self.simulated, NOT_APPLIED) for word in self.real)
+
+    @property
+    def agrees(self) -> bool | None:
+        """Whether every real run had the fault as some seed had it; None where the seeds' faults were not recorded."""
+        return not any(self.outside) if self.simulated else None
+
+    @property
+    def quiet(self) -> bool:
+        """Whether it struck as many nodes in every seed and every run: worth no line of its own."""
+        words = {*self.simulated, *self.real}
+        return bool(self.simulated) and len(words) == 1 and not words & {NOT_APPLIED, NEVER_FIRED, NOBODY}
+
+    @property
+    def simulator_words(self) -> str:
+        """What became of it in the simulator, as text."""
+        return " or ".join(self.simulated) or "not recorded"
+
+    @property
+    def real_words(self) -> tuple[str, ...]:
+        """What became of it in each real run, as text."""
+        return self.real
+
+    @property
+    def agreement(self) -> str:
+        """yes, no, or yes by definition."""
+        if self.agrees is None:
+            return "not recorded"
+        if not self.agrees:
+            return "no"
+        return "yes (it could not be applied)" if NOT_APPLIED in self.real else "yes"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Ready for JSON."""
+        sides = {"simulated": list(self.simulated), "real": list(self.real)}
+        return {"key": self.key, "kind": self.kind, **sides, "judged": self.agrees is not None, "agrees": self.agrees}
+
+
+Row = NumberRow | VerdictRow | FaultRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,10 +237,6 @@ class Comparison:
         if found is None:
             raise KeyError(key)
         return found
-
-    def with_reasons(self, reasons: Mapping[str, str]) -> Comparison:
-        """The same, with reasons by key."""
-        return replace(self, reasons=dict(reasons))
 
     def agreement(self, row: Row) -> str:
         """The last cell of a row: "yes", "no (…)", "no (…), because …"."""

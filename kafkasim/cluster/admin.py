@@ -26,6 +26,7 @@ from kafkasim.cluster.errors import ClusterError
 
 _CONNECT_S = 3.0
 _METADATA_S = 1.5
+_ALONE_S = 0.5  # for one broker that may be down: whoever asks has more to do
 _REQUEST_S = 3.0
 _OPERATION_S = 2.0
 _PATIENCE_S = 30.0
@@ -105,6 +106,19 @@ class Admin:
         """Whether some broker knows the topic."""
         return bool(self.describe(name))
 
+    def answers(self, broker_id: int) -> bool:
+        """Whether this broker answers by itself, and holds itself to be registered and not fenced."""
+        there = self._patiently("list its brokers", self._metadata).brokers.get(broker_id)
+        if there is None:
+            return False
+        # A client that was told of one broker alone has its first answer from it, or none.
+        address = f"[{there.host}]:{there.port}" if ":" in there.host else f"{there.host}:{there.port}"
+        alone = AdminClient({**self._settings, "bootstrap.servers": address}, logger=self._quiet)
+        try:
+            return broker_id in alone.list_topics(timeout=_ALONE_S).brokers
+        except KafkaException:
+            return False
+
     def describe(self, topic: str) -> list[Described]:
         """The topic's partitions by index, as some broker has them; none where it does not know the topic."""
         # All topics are asked for: to ask for one by name would create it where the brokers allow that.
@@ -164,7 +178,8 @@ class Admin:
         self.delete_topics(topics)
         if groups:
             for future in self._admin.delete_consumer_groups(list(groups), request_timeout=_REQUEST_S).values():
-                future.exception(2 * _REQUEST_S)
+                with contextlib.suppress(TimeoutError):
+                    future.exception(2 * _REQUEST_S)
 
     def elect_preferred(self, partitions: Sequence[tuple[str, int]]) -> None:
         """Let the first replica of each of these (topic, index) lead again. Raises ClusterError where one may not lead."""

@@ -108,10 +108,6 @@ class LocalBrokers:
         """bootstrap.servers past all proxies."""
         return _joined(self._admin[number] for number in self._brokers)
 
-    def admin_address(self, broker_id: int) -> tuple[str, int]:
-        """One broker, past all proxies."""
-        return self._admin[broker_id]
-
     def bootstrap(self, slot: str) -> str:
         """bootstrap.servers of the client in `slot` ("client-1"): its own proxies to every broker."""
         return _joined(self._entrances[int(slot.removeprefix("client-")), number] for number in self._brokers)

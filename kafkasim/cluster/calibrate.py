@@ -5,7 +5,8 @@ These are no rules and no configuration: a machine's speed. Nothing else is ever
 * client round trip: what a producer waits for acks=1 from a leader without followers, one record at a time, half of it one way;
 * follower's fetch round trip: what acks=all takes more with all replicas (DelayedProduce: the append wakes the parked fetch, the
   follower appends, and its next fetch moves the high watermark), half of it one way;
-* start-up: from the start of a broker's process to its registration; shutdown: from the controller's leave to the end of the process.
+* start-up: from the start of a broker's process to its registration; shutdown: from the controller's leave (ShutDownComplete, with which it
+  fences the broker) to the end of the process. How long the broker asked for it before, the simulator plays itself.
 """
 
 from __future__ import annotations
@@ -15,12 +16,14 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from confluent_kafka import KafkaException, Producer
+from confluent_kafka import KafkaError, KafkaException, Producer
 
 from kafkasim.cluster.errors import ClusterError
 from kafkasim.cluster.local_site import LocalSite
 from kafkasim.cluster.site import Site
+from kafkasim.protocol.controller_trace import BrokerFenced
 
 _SAMPLES = 200
 _WARM_UP_SAMPLES = 50
@@ -65,10 +68,21 @@ class Calibration:
         return {name: round(value, 3) for name, value in measured.items() if value is not None}
 
 
+class _Topic(NamedTuple):
+    """What is made for a measurement, as site.py's Made."""
+
+    topics: Mapping[str, str]
+    groups: Mapping[str, str]
+
+
 def calibrate(site: Site, brokers: int) -> Calibration:
-    """Measure a calm cluster. One of our own brokers is shut down and started for it. Raises ClusterError where nobody answers."""
+    """Measure a calm cluster, for a scenario of so many brokers. One of our own brokers is shut down and started for it.
+
+    Raises ClusterError where nobody answers. The site is healed afterwards.
+    """
+    replicas = min(brokers, len(site.admin.brokers()))
     alone = _round_trips(site, "alone", replicas=1, acks="1")
-    together = _round_trips(site, "together", replicas=brokers, acks="all") if brokers > 1 else alone
+    together = _round_trips(site, "together", replicas=replicas, acks="all") if replicas > 1 else alone
     startup, shutdown = _bounce(site) if isinstance(site, LocalSite) else (None, None)
     ninth = statistics.quantiles(alone, n=10)
     return Calibration(
@@ -82,34 +96,42 @@ def calibrate(site: Site, brokers: int) -> Calibration:
 
 
 def _round_trips(site: Site, what: str, replicas: int, acks: str) -> list[float]:
-    """Latencies in ms of single records to a topic made for it, whose first broker leads."""
+    """Latencies in ms of single records to a topic made for it, whose first broker leads. After a failure the site takes the topic away."""
     topic = f"kafkasim-calibration-{what}-{secrets.token_hex(3)}"
+    made = _Topic({what: topic}, {})
+    site.remember(made)
     if site.placed:
         site.admin.create_topic(topic, [list(range(1, replicas + 1))], {})
     else:
         site.admin.create_topic_anywhere(topic, 1, replicas, {})
+    settings = {"bootstrap.servers": site.bootstrap("client-1"), "acks": acks, "linger.ms": 0, "socket.nagle.disable": True, "log_level": 0}
     took: list[float] = []
     try:
-        producer = Producer(
-            {"bootstrap.servers": site.bootstrap("client-1"), "acks": acks, "linger.ms": 0, "socket.nagle.disable": True, "log_level": 0}
-        )
+        producer = Producer(settings)
         for number in range(_WARM_UP_SAMPLES + _SAMPLES):
-            answered: list[float] = []
-            began = time.perf_counter()
-            producer.produce(topic, bytes(100), on_delivery=lambda *_: answered.append(time.perf_counter()))  # noqa: B023  (polled before the next turn)
-            deadline = began + _PATIENCE_S
-            while not answered and time.perf_counter() < deadline:
-                producer.poll(0.5)
-            if not answered:
-                raise ClusterError("The calibration failed: the cluster did not acknowledge a record within a minute.")
+            latency_ms = _round_trip(producer, topic)
             if number >= _WARM_UP_SAMPLES:
-                took.append((answered[0] - began) * 1000.0)
+                took.append(latency_ms)
             time.sleep(_PAUSE_S)
     except KafkaException as error:
         raise ClusterError(f"The calibration failed: {error}.") from None
-    finally:
-        site.admin.delete_topics([topic])
+    site.forget(made)
     return took
+
+
+def _round_trip(producer: Producer, topic: str) -> float:
+    """From handing a record over to its callback, in ms."""
+    answered: list[tuple[float, KafkaError | None]] = []
+    began = time.perf_counter()
+    producer.produce(topic, bytes(100), on_delivery=lambda error, _: answered.append((time.perf_counter(), error)))
+    while not answered and time.perf_counter() < began + _PATIENCE_S:
+        producer.poll(0.5)
+    if not answered:
+        raise ClusterError("The calibration failed: the cluster did not acknowledge a record within a minute.")
+    at, error = answered[0]
+    if error is not None:
+        raise ClusterError(f"The calibration failed: the cluster refused a record: {error.str()}.")
+    return (at - began) * 1000.0
 
 
 def _bounce(site: LocalSite) -> tuple[float, float]:
@@ -121,14 +143,21 @@ def _bounce(site: LocalSite) -> tuple[float, float]:
     node.terminate()
     _until(lambda: not node.alive, f"{name} did not stop")
     ended = time.monotonic()
-    leave = [change.at for change in site.view.changes[before:] if change.kind == "BrokerStopping"]
-    shutdown = ended - leave[0] if leave else 0.0
+    _until(lambda: _leaves(site, number, before) != [], f"the controller's leave for {name} to stop was not seen")
+    shutdown = ended - _leaves(site, number, before)[0]
     node.kill()
     time.sleep(_session_s(site))
     node.start()
     started = site.started_at[name]
     _until(lambda: site.in_sync(name), f"{name} did not come back")
+    site.heal()  # others have led in its place
     return (site.view.registered_since[number] - started) * 1000.0, max(0.0, shutdown) * 1000.0
+
+
+def _leaves(site: LocalSite, number: int, before: int) -> list[float]:
+    """When the controller gave the broker leave to stop, after the first `before` changes."""
+    events = [(change.at, change.event) for change in site.view.changes[before:] if isinstance(change.event, BrokerFenced)]
+    return [at for at, event in events if event.broker_id == number and not event.stale]
 
 
 def _session_s(site: LocalSite) -> float:

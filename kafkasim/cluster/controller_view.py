@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import IO, Any, NamedTuple
 
-from kafkasim.cluster.errors import ClusterError
 from kafkasim.protocol.controller_trace import BrokerFenced, BrokerUnfenced, trace_partition
 from kafkasim.protocol.messages import PartitionRegistration
 from kafkasim.protocol.records import TopicPartition
@@ -96,11 +95,10 @@ class ControllerView:
         self._monotonic = monotonic
         self._wall = wall
         self._wall_to_monotonic = monotonic() - wall()
-        self._changed = threading.Condition()
+        self._lock = threading.RLock()  # in_sync asks held_by
         self._partitions: dict[str, dict[int, PartitionState]] = {}
         self._brokers: dict[int, BrokerState] = {}
         self._registered_since: dict[int, float] = {}
-        self._unfenced_since: dict[int, float] = {}
         self._changes: list[Change] = []
         self._ended = ""
         self._thread = threading.Thread(target=self._read, name="controller-view", daemon=True)
@@ -109,46 +107,35 @@ class ControllerView:
     @property
     def brokers(self) -> Mapping[int, BrokerState]:
         """All registered brokers by id, as of now: a copy."""
-        with self._changed:
+        with self._lock:
             return MappingProxyType(dict(sorted(self._brokers.items())))
 
     @property
     def registered_since(self) -> Mapping[int, float]:
         """When each broker's present process was registered: `time.monotonic()`, seconds. A copy."""
-        with self._changed:
+        with self._lock:
             return MappingProxyType(dict(self._registered_since))
-
-    @property
-    def unfenced_since(self) -> Mapping[int, float]:
-        """When each broker that is not fenced was last unfenced: `time.monotonic()`, seconds. A copy."""
-        with self._changed:
-            return MappingProxyType(dict(self._unfenced_since))
 
     @property
     def changes(self) -> list[Change]:
         """Everything the controller decided so far, in order: a copy."""
-        with self._changed:
+        with self._lock:
             return list(self._changes)
 
     @property
     def ended(self) -> str:
         """Why nothing will follow (the observer ended, or wrote nonsense), as a sentence; "" while it lives."""
-        with self._changed:
+        with self._lock:
             return self._ended
 
     def partition(self, topic: str, index: int) -> PartitionState | None:
         """The partition, or None where it does not exist."""
-        with self._changed:
+        with self._lock:
             return self._partitions.get(topic, {}).get(index)
-
-    def partitions_of(self, topic: str) -> Mapping[int, PartitionState]:
-        """The partitions of a topic by index, ascending; empty where it does not exist. A copy."""
-        with self._changed:
-            return MappingProxyType(dict(sorted(self._partitions.get(topic, {}).items())))
 
     def held_by(self, broker_id: int) -> Mapping[TopicPartition, PartitionState]:
         """All partitions that the broker has a replica of, those of internal topics too. A copy, ascending."""
-        with self._changed:
+        with self._lock:
             held = {
                 TopicPartition(topic, index): state
                 for topic, partitions in self._partitions.items()
@@ -159,24 +146,11 @@ class ControllerView:
 
     def in_sync(self, broker_id: int) -> bool:
         """Whether the broker may lead, and is in the ISR of every partition it has a replica of, each of which has a leader."""
-        with self._changed:
+        with self._lock:
             broker = self._brokers.get(broker_id)
             if broker is None or broker.fenced or broker.in_controlled_shutdown:
                 return False
             return all(broker_id in state.isr and state.leader != NO_LEADER for state in self.held_by(broker_id).values())
-
-    def wait_until(self, condition: Callable[[], bool], timeout_s: float) -> bool:
-        """Ask `condition` now and after every change, until it holds (True) or the time is over (False).
-
-        `condition` runs under this view's lock, so what it asks of the view belongs together. Raises ClusterError where the observer ended.
-        """
-        with self._changed:
-            self._changed.wait_for(lambda: condition() or bool(self._ended), timeout_s)
-            if condition():
-                return True
-            if self._ended:
-                raise ClusterError(self._ended)
-            return False
 
     def join(self, timeout_s: float) -> None:
         """Wait for the reading thread, which ends with the stream."""
@@ -191,9 +165,8 @@ class ControllerView:
                 self._apply(json.loads(line))
         except (ValueError, KeyError, TypeError, OSError) as problem:
             reason = f"the observer of the controller's metadata log cannot be read: {type(problem).__name__}: {problem}"
-        with self._changed:
+        with self._lock:
             self._ended = reason
-            self._changed.notify_all()
 
     def _apply(self, line: Mapping[str, Any]) -> None:
         apply = {
@@ -205,9 +178,8 @@ class ControllerView:
             "restart": self._restart,
         }[line["kind"]]
         at = line.get("at", 0) / 1000 + self._difference()
-        with self._changed:
+        with self._lock:
             apply(line, at)
-            self._changed.notify_all()
 
     def _difference(self) -> float:
         """The monotonic clock minus the wall clock. The same each time, so that order is kept, unless somebody has set the wall clock."""
@@ -226,22 +198,19 @@ class ControllerView:
         admitted = before is None or before.epoch != after.epoch
         if admitted:
             self._registered_since[broker_id] = at
-            self._unfenced_since.pop(broker_id, None)
             self._note(at, BrokerAdmitted(broker_id, after.epoch))
         if after.in_controlled_shutdown and not (before is not None and before.in_controlled_shutdown):
             self._note(at, BrokerStopping(broker_id, after.epoch))
         was_fenced = before is None or admitted or before.fenced
         if was_fenced and not after.fenced:
-            self._unfenced_since[broker_id] = at
             self._note(at, BrokerUnfenced(broker_id, after.epoch))
         elif after.fenced and not was_fenced:
-            self._unfenced_since.pop(broker_id, None)
             # A broker is fenced at its own wish at the end of a controlled shutdown alone.
             self._note(at, BrokerFenced(broker_id, after.epoch, stale=not after.in_controlled_shutdown))
 
     def _broker_removed(self, line: Mapping[str, Any], at: float) -> None:
-        for known in (self._brokers, self._registered_since, self._unfenced_since):
-            known.pop(line["broker"], None)
+        self._brokers.pop(line["broker"], None)
+        self._registered_since.pop(line["broker"], None)
         self._note(at, BrokerRemoved(line["broker"]))
 
     def _topic(self, line: Mapping[str, Any], at: float) -> None:
@@ -264,7 +233,7 @@ class ControllerView:
         )
 
     def _restart(self, _line: Mapping[str, Any], _at: float) -> None:
-        for known in (self._partitions, self._brokers, self._registered_since, self._unfenced_since):
+        for known in (self._partitions, self._brokers, self._registered_since):
             known.clear()
         self._changes.clear()
 

@@ -14,6 +14,13 @@ from kafkasim.cluster.warden import Warden
 _PATIENCE_S = 10.0
 
 
+def missing() -> str:
+    """Why there can be no such server on this machine, or ""."""
+    if shutil.which("redis-server") is None:
+        return "`dedup: redis` needs a Redis: install redis-server, or name one with `dedup.url`."
+    return ""
+
+
 class FlagServer:
     """Started when its URL is first asked for; it outlives the consumers, as a database server would, and ends with the run."""
 
@@ -36,15 +43,14 @@ class FlagServer:
             self._process = None
 
     def _start(self) -> None:
-        command = shutil.which("redis-server")
-        if command is None:
-            raise ClusterError("`dedup: redis` needs a Redis: install redis-server, or name one with `dedup.url`.")
+        if complaint := missing():
+            raise ClusterError(complaint)
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
         self._folder.mkdir(parents=True, exist_ok=True)
         options = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", str(self._folder)]
-        self._process = Process("redis", [command, *options], self._warden, self._folder / "redis.log")
+        self._process = Process("redis", ["redis-server", *options], self._warden, self._folder / "redis.log")
         self._url = f"redis://127.0.0.1:{port}/0"
         deadline = time.monotonic() + _PATIENCE_S
         while time.monotonic() < deadline and self._process.alive:

@@ -84,15 +84,26 @@ def distribution(kafka_home: Path | None, say: Callable[[str], None]) -> Distrib
 
 
 def compile_drivers(distribution: Distribution, into: Path) -> Path:
-    """Compiles the Java clients of kafkasim/cluster/drivers, in one go; returns the folder of classes, which is `into`."""
+    """Compiles the Java clients of kafkasim/cluster/drivers, in one go; returns the folder of classes, which is `into`.
+
+    Raises ClusterError where this Kafka's library has not what they call.
+    """
     into.mkdir(parents=True, exist_ok=True)
     with resources.as_file(resources.files("kafkasim.cluster") / "drivers") as drivers:
         sources = [str(path) for path in sorted(drivers.glob("*.java"))]
         classpath = ":".join(str(jar) for jar in sorted(distribution.libs.glob("*.jar")))  # started as a module, javac knows no wildcard
         options = ["-proc:none", "-nowarn", "-encoding", "UTF-8", "-cp", classpath, "-d", str(into)]
         answer = _run([*distribution.javac, *options, *sources])
-    assert answer.returncode == 0, f"our own Java clients do not compile:\n{answer.stdout}{answer.stderr}"
+    if answer.returncode != 0:
+        why = _compile_error(answer.stdout + answer.stderr)
+        raise ClusterError(f"Kafka {distribution.version} in {distribution.libs} is too old or too new for our Java clients: {why}")
     return into
+
+
+def _compile_error(output: str) -> str:
+    """javac's first error, with the name of the file and without its folder."""
+    errors = re.findall(r"^(?:.*/)?([^/\n]*error: .*)$", output, re.MULTILINE)
+    return next(iter(errors or output.splitlines()), "javac said nothing")
 
 
 def driver_command(distribution: Distribution, classes: Path, main: str) -> list[str]:

@@ -18,13 +18,14 @@ from kafkasim.cluster.jars import Distribution, compile_drivers, driver_command
 from kafkasim.cluster.links import Links
 from kafkasim.cluster.names import OFFSETS_TOPIC, Names
 from kafkasim.cluster.processes import Process
-from kafkasim.cluster.site import Doomed, Drivers
+from kafkasim.cluster.site import Doomed, Drivers, Made
 from kafkasim.cluster.warden import Warden
 from kafkasim.faults import Verb
 from kafkasim.scenario import Scenario
 
 _OFFSETS_REPLICAS = 3  # offsets.topic.replication.factor
 _PATIENCE_S = 120.0
+_LEAST_SLOTS = 3
 _LINK_VERBS = frozenset({"cut", "join", "delay", "undelay", "reset", "drop_responses", "stop_dropping"})
 
 
@@ -36,9 +37,14 @@ class Plan:
         self.config: dict[str, Any] = dict(scenario.cluster.config)
         self.clients = len(scenario.producer_nodes) + len(scenario.consumer_nodes)
 
+    @property
+    def slots(self) -> int:
+        """For how many clients a cluster made by this plan has listeners: some more than needed, so that it does for the next scenario."""
+        return max(self.clients, _LEAST_SLOTS)
+
     def serves(self, other: Plan) -> bool:
         """Whether a cluster made by this plan does for the other."""
-        return self.brokers == other.brokers and self.config == other.config and self.clients >= other.clients
+        return self.brokers == other.brokers and self.config == other.config and self.slots >= other.clients
 
 
 class _Node:
@@ -89,12 +95,13 @@ class LocalSite:
         self._observer: Process | None = None
         self._admin: Admin | None = None
         self._view: ControllerView | None = None
+        self._addresses: Addresses | None = None
         self.links = Links()
         try:
             self._classes = compile_drivers(distribution, self.folder / "classes")
-            self._addresses = Addresses()
+            addresses = self._addresses = Addresses()
             self.brokers = LocalBrokers(
-                distribution, self._addresses, self.links, self.warden, self.folder, plan.brokers, max(plan.clients, 3), plan.config
+                distribution, addresses, self.links, self.warden, self.folder, plan.brokers, plan.slots, plan.config
             )
             self._start()
         except BaseException:
@@ -184,8 +191,16 @@ class LocalSite:
         if self.links.known(str(verb.arguments[0]), str(verb.arguments[1])):
             getattr(self.links, verb.name)(*verb.arguments)
 
-    def remember(self, names: Names) -> None:
+    def differences(self, scenario: Scenario) -> list[str]:  # noqa: ARG002  (a cluster of ours was made for its scenario)
+        """See Site: none."""
+        return []
+
+    def remember(self, made: Made) -> None:
         """See Site: they go with the cluster."""
+
+    def forget(self, made: Made) -> None:
+        """See Site."""
+        self.admin.forget(list(made.topics.values()), list(made.groups.values()))
 
     def heal(self) -> None:
         """See Site. The leaders of `__consumer_offsets` go back to where the next run wants them."""
@@ -202,6 +217,8 @@ class LocalSite:
     def _wait(self, ready: Callable[[], bool], complaint: str) -> None:
         deadline = time.monotonic() + _PATIENCE_S
         while not ready():
+            if self.view.ended:
+                raise ClusterError(f"The local cluster does not work: {complaint}; {self.view.ended}.")
             if time.monotonic() > deadline:
                 raise ClusterError(f"The local cluster does not work: {complaint} within {_PATIENCE_S:g} s.")
             time.sleep(0.05)
@@ -215,5 +232,7 @@ class LocalSite:
         if hasattr(self, "brokers"):
             self.brokers.close()
         self.links.close()
+        if self._addresses is not None:
+            self._addresses.close()
         shutil.rmtree(self.folder, ignore_errors=True)
         self.warden.close()

@@ -53,6 +53,7 @@ def main(make: Callable[[ProducerSpec], StandbyProducer] | None = None) -> int:
     application = ProducingApplication(replace(spec, **went), client, spool, parent)
     client.begin()
     parent.tell("started")
+    parent.wait_for_zero()
     application.run()
     if spool is not None:
         spool.close()
@@ -82,7 +83,7 @@ class _Awaited:
 
 @dataclass(slots=True)
 class _Asked:
-    """Records that the client was asked to send, and has not handed to send() yet. They are told once they are."""
+    """Records that the client was asked to send, and has not handed to send() yet. First sends are told once they are."""
 
     numbers: Sequence[int]
     spool: bool | None  # None: for the first time in this run
@@ -104,6 +105,7 @@ class ProducingApplication:
         self._reached_told = False
         self._asked: deque[_Asked] = deque()
         self._handed = 0  # as far as it was told
+        self._asked_told = self._sent_told = max(spec.first, spec.sent_before)  # first sends below these were told as asked for, as sent
         self._heard = False  # a callback has just come: it may be what send() was waiting for
         self._open = 0
         self._resends: deque[tuple[float, _Awaited]] = deque()  # and when they are due: all wait equally long, so the first is the first
@@ -124,6 +126,7 @@ class ProducingApplication:
         parent = self._parent
         while not (parent.ended.is_set() or parent.terminated.is_set()):
             self._hand_over()
+            self._tell_blocked()
             self._tell_state()
             self._hear(self._wait_ms())
             if self._spool_due is not None and self._spool_due <= parent.now():
@@ -137,6 +140,7 @@ class ProducingApplication:
         while closing.is_alive():
             self._hear(_LOOK_MS)
         self._hear(0.0)
+        self._tell_asked(self._sent_told)  # for what is left there was no time, and no send()
         self._tell_state()
 
     # ------------------------------------------------------------------------------------------------ sending
@@ -167,14 +171,29 @@ class ProducingApplication:
     def _send(self, numbers: Sequence[int], spool: bool | None) -> None:
         if not numbers:
             return
-        keys = self._spec.keys
+        keys, now = self._spec.keys, self._parent.now()
         self._open += len(numbers)
-        self._asked.append(_Asked(numbers, spool, self._parent.now()))
+        self._asked.append(_Asked(numbers, spool, now))
+        # Told before the client hears of them: a process killed between send() and its word leaves nothing in the log that nobody knows of.
+        if spool is None:
+            self._tell_asked(numbers[-1] + 1)
+        else:
+            self._parent.tell("resent", numbers=runs(list(numbers)), at=round(now, 3), spool=spool)
         self._client.send(numbers, None if keys is None else [keys[number] for number in numbers])
         self._tell_handed(self._client.handed() - self._handed)
 
     def _blocked(self, now: float) -> bool:
         return bool(self._asked) and now - self._asked[0].at > _BLOCKED_MS
+
+    def _tell_blocked(self) -> None:
+        """WHEN send() does not return; THEN nothing behind that record has been handed over, until it does."""
+        if self._asked:
+            self._tell_asked(self._sent_told if self._blocked(self._parent.now()) else max(self._next, self._sent_told))
+
+    def _tell_asked(self, last: int) -> None:
+        if last != self._asked_told:
+            self._asked_told = last
+            self._parent.tell("asked", last=last)
 
     def _tell_handed(self, count: int) -> None:
         """`count` more records were handed to Kafka's send()."""
@@ -189,9 +208,8 @@ class ProducingApplication:
             else:
                 self._asked.popleft()
             if asked.spool is None:
-                self._parent.tell("sent", first=numbers[0], last=numbers[-1] + 1, at=at)
-            else:
-                self._parent.tell("resent", numbers=runs(list(numbers)), at=at, spool=asked.spool)
+                self._sent_told = numbers[-1] + 1
+                self._parent.tell("sent", first=numbers[0], last=self._sent_told, at=at)
             if not rest and self._asked:
                 self._asked[0].at = max(self._asked[0].at, at)
         self._mind_gate()
@@ -218,7 +236,7 @@ class ProducingApplication:
         if self._spool_due is not None:
             waits.append(self._spool_due - now)
         if self._asked:  # the longer send() takes, the less often it is asked
-            waits.append(_HANDED_LOOK_MS if self._heard else max(_HANDED_LOOK_MS, (now - self._asked[0].at) / 4))
+            waits.append(_HANDED_LOOK_MS if self._heard else min(max(_HANDED_LOOK_MS, (now - self._asked[0].at) / 4), _BLOCKED_MS))
         if not self._blocked(now):
             if self._next < self._end:
                 waits.append(self._spec.arrivals[self._next] - now)
@@ -234,11 +252,8 @@ class ProducingApplication:
         if state == self._state:
             return
         now = self._parent.now()
-        if (
-            self._state is None
-            or now - self._state_at >= _LOOK_MS
-            or any(bool(a) != bool(b) for a, b in zip(state, self._state, strict=True))
-        ):
+        turned = self._state is None or any(bool(a) != bool(b) for a, b in zip(state, self._state, strict=True))
+        if turned or now - self._state_at >= _LOOK_MS:
             self._state, self._state_at = state, now
             self._parent.tell("state", open=state[0], spool=state[1], all_sent=state[2], idle=state[3])
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -13,6 +14,7 @@ import confluent_kafka
 
 from kafkasim.backend import Tick
 from kafkasim.cluster.calibrate import Calibration, calibrate
+from kafkasim.cluster.errors import ClusterError
 from kafkasim.cluster.jars import Distribution, distribution
 from kafkasim.cluster.local_site import LocalSite, Plan
 from kafkasim.cluster.replay import Run
@@ -52,7 +54,7 @@ class RealKafka:
         self._say = say
         self._distribution: Distribution | None = None
         self._site: Site | None = None
-        self._calibration: tuple[Site, Calibration] | None = None
+        self._calibrations: dict[int, Calibration] = {}  # of the cluster at hand, by the number of brokers
 
     def __enter__(self) -> Self:
         return self
@@ -83,26 +85,57 @@ class RealKafka:
 
     def run(self, scenario: Scenario, seed: int, trace: Trace | None = None, tick: Tick | None = None) -> Ledger:
         """Run once, in real time. `seed` decides arrivals, keys and pauses; the rest is the world's. Raises ClusterError."""
-        site = self.site(scenario)
         groups = tuple(group.group for group in scenario.consumers)
         topics = tuple(group.topics for group in scenario.consumers)
         ledger = Ledger(backend=self.name, seed=seed, groups=groups, group_topics=topics)
         interval = sys.getswitchinterval()
-        sys.setswitchinterval(_SWITCH_S)
+        site = self.site(scenario)
+        with self._closed_on_failure():
+            ledger.notes += site.differences(scenario)
+            sys.setswitchinterval(_SWITCH_S)
+            try:
+                Run(scenario, seed, site, ledger, trace, tick).all_phases()
+            finally:
+                sys.setswitchinterval(interval)
         try:
-            Run(scenario, seed, site, ledger, trace, tick).all_phases()
-        except BaseException:
-            self.close()  # whatever state it is in, nobody else should find it
-            raise
-        finally:
-            sys.setswitchinterval(interval)
-        site.heal()
+            with self._closed_on_failure():
+                site.heal()
+        except ClusterError as error:  # the run is over, and what it showed is true
+            ledger.notes.append(f"after the run the cluster did not recover, and was given up: {error}")
         return ledger
 
     def site(self, scenario: Scenario) -> Site:
-        """A cluster that is right for the scenario: the one at hand, or a new one."""
+        """A cluster that is right for the scenario: the one at hand, or a new one. Raises ClusterError."""
+        with _as_cluster_errors():
+            return self._find_site(scenario)
+
+    def calibration(self, scenario: Scenario) -> Calibration:
+        """How fast the scenario's cluster is, measured once for each cluster and number of brokers. Raises ClusterError."""
+        brokers = scenario.cluster.brokers
+        site = self.site(scenario)
+        if brokers not in self._calibrations:
+            self._say("calibrating …")
+            with self._closed_on_failure():
+                self._calibrations[brokers] = calibrate(site, brokers)
+        return self._calibrations[brokers]
+
+    def cluster_of(self, scenario: Scenario) -> tuple[int, str, int]:
+        """To sort by: scenarios that can share a cluster come one after another, and the one with the most clients makes it."""
+        plan = Plan(scenario)
+        return plan.brokers, str(sorted(plan.config.items())), -plan.clients
+
+    def close(self) -> None:
+        """End everything that was started."""
+        self._calibrations.clear()
+        site, self._site = self._site, None
+        if site is not None:
+            site.close()
+
+    def _find_site(self, scenario: Scenario) -> Site:
         if self._bootstrap is not None:
-            theirs = self._site if isinstance(self._site, UsersSite) else UsersSite(self._bootstrap, self._commands, self._find_jars)
+            theirs = self._site
+            if not isinstance(theirs, UsersSite):
+                theirs = UsersSite(self._bootstrap, self._commands, self._find_jars, self._say)
             self._site = theirs
             theirs.check(scenario)
             return theirs
@@ -113,26 +146,27 @@ class RealKafka:
         self._site = LocalSite(self._find_jars(), plan, self._say)
         return self._site
 
-    def calibration(self, scenario: Scenario) -> Calibration:
-        """How fast the scenario's cluster is, measured once for each cluster."""
-        site = self.site(scenario)
-        if self._calibration is None or self._calibration[0] is not site:
-            self._say("calibrating …")
-            self._calibration = (site, calibrate(site, scenario.cluster.brokers))
-        return self._calibration[1]
-
-    def cluster_of(self, scenario: Scenario) -> str:
-        """Equal for scenarios that can share a cluster, the most clients first."""
-        plan = Plan(scenario)
-        return f"{plan.brokers} {sorted(plan.config.items())} {-plan.clients:+05}"
-
-    def close(self) -> None:
-        """End everything that was started."""
-        site, self._site = self._site, None
-        if site is not None:
-            site.close()
+    @contextmanager
+    def _closed_on_failure(self) -> Iterator[None]:
+        """Whatever state a cluster is in after a failure, nobody else should find it."""
+        try:
+            with _as_cluster_errors():
+                yield
+        except BaseException:
+            self.close()
+            raise
 
     def _find_jars(self) -> Distribution:
         if self._distribution is None:
             self._distribution = distribution(self._kafka_home, self._say)
         return self._distribution
+
+
+@contextmanager
+def _as_cluster_errors() -> Iterator[None]:
+    """What the operating system refuses (a process, a socket, a file) is a sentence about the machine."""
+    try:
+        yield
+    except OSError as error:
+        about = f" ({error.filename})" if error.filename else ""
+        raise ClusterError(f"This machine does not let real brokers run: {error.strerror or error}{about}.") from error

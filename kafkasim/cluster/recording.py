@@ -23,6 +23,7 @@ class ProducerRecord:
         self.all_sent = False
         self._arrivals = arrivals
         self._on_restart = on_restart
+        self._asked = 0  # records below this may have gone to send() without a word of it
         self._ledger = ledger
         self._progress = progress
         self._sent = progress.tally("sent", name)
@@ -44,9 +45,13 @@ class ProducerRecord:
     def told(self, event: Event, now: float) -> None:
         """An event of the application, at `now` on the clock."""
         match event["e"]:
+            case "asked":
+                self._asked = event["last"]
             case "sent":
-                self.handed_over = event["last"]
-                self._sent.add(event["last"] - event["first"], now)
+                self._sent_up_to(event["last"], now)
+            case "ended":
+                # kill -9: what it was about to hand over was handed to send(), for all anybody knows, and dies with the process.
+                self._sent_up_to(self._asked, now)
             case "resent":
                 self._ledger.resent.append(Resent(self.name, numbers_of(event["numbers"]), event["at"], event["spool"]))
             case "spooled":
@@ -60,11 +65,18 @@ class ProducerRecord:
     def restarted(self) -> None:
         """A new process begins: what the last one said of itself holds no more."""
         self.finished = self.all_sent = False
+        self._asked = 0
 
     def close(self) -> None:
         """At the end: the one entry of first sends, with the schedule's times (as the simulator has them)."""
         if self.handed_over:
             self._ledger.sent.append(Sent(self.name, range(self.handed_over), self._arrivals[: self.handed_over]))
+
+    def _sent_up_to(self, last: int, now: float) -> None:
+        """Never back: what went to send() once is not sent for the first time again."""
+        if last > self.handed_over:
+            more, self.handed_over = last - self.handed_over, last
+            self._sent.add(more, now)
 
     def _called_back(self, event: Event, now: float) -> None:
         numbers = numbers_of(event["numbers"])

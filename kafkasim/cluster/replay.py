@@ -4,34 +4,31 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from random import Random
+from contextlib import suppress
 
-from kafkasim.arrivals import arrivals, draw_keys
 from kafkasim.backend import Tick
-from kafkasim.cluster.applications import Application, Event
+from kafkasim.cluster.casting import Cast, as_kafka_writes
 from kafkasim.cluster.clock import RealClock
 from kafkasim.cluster.errors import ClusterError
-from kafkasim.cluster.flag_server import FlagServer
-from kafkasim.cluster.identity import decode, encode
+from kafkasim.cluster.identity import decode
 from kafkasim.cluster.names import Names
-from kafkasim.cluster.recording import MemberRecord, ProducerRecord, rebase
+from kafkasim.cluster.recording import rebase
 from kafkasim.cluster.site import Site
-from kafkasim.cluster.specs import ConsumerSpec, ProducerSpec, to_line
-from kafkasim.cluster.stage import RealCluster, slots_of
+from kafkasim.cluster.stage import RealCluster
 from kafkasim.injector import Injector
 from kafkasim.ledger import Ledger, LogEntry
-from kafkasim.protocol.flavours import Client
 from kafkasim.protocol.records import TopicPartition
 from kafkasim.randomness import Streams
-from kafkasim.scenario import ConsumerGroup, Producer, Scenario
+from kafkasim.scenario import Scenario
 from kafkasim.trace import Trace
 
 _WARM_UP_MS = 120_000.0  # at most
-_SETTLE_MS = 1_000.0  # from the producers' start to the first record: they learn metadata and producer ids
+_SETTLE_MS = 1_000.0  # from the producers' start to the first record, at least: they learn metadata and producer ids
 _LOOK_MS = 100.0  # how often the phases look whether they are over
 _PATIENCE_MS = 5_000.0  # without any progress for so long, a `when` will not come true any more
 _QUIET_MS = 2_000.0  # how long nothing may have moved before a drain is over
 _GOODBYE_S = 10.0  # how long clients have to close at the very end
+_HASTY_GOODBYE_S = 2.0  # the same where the run has failed, on a cluster that will go on
 
 
 class Run:
@@ -46,60 +43,70 @@ class Run:
         self._clock = RealClock()
         self._streams = Streams(seed)
         self._names = Names(scenario, site.placed)
-        self._slots = slots_of(scenario)
         self._folder = site.folder / f"run-{self._names.tag}"
-        self._flags = FlagServer(site.warden, self._folder)
-        self._applications: dict[str, Application] = {}
-        self._producers: dict[str, ProducerRecord] = {}
-        self._members: dict[str, MemberRecord] = {}
-        self._make_applications()
-        self._cluster = RealCluster(scenario, site, self._names, ledger, self._clock, self._applications)
-        self._record_applications(seed)
+        self._cast = Cast(scenario, seed, site, self._names, ledger, self._clock, self._folder)
+        self._cluster = RealCluster(scenario, site, self._names, ledger, self._cast.progress, self._clock, self._cast.applications)
 
     # ------------------------------------------------------------------------------------------------ phases
 
     def all_phases(self) -> None:
-        """Run it. Raises ClusterError where the cluster does not do what a warm-up needs."""
+        """Run it. Raises ClusterError where the cluster does not do what a warm-up needs, or a process ends that no fault has ended."""
         self._folder.mkdir(parents=True)
         try:
             self._warm_up()
-            zero = self._cluster.progress.zero
-            injector = Injector(self._cluster, self._clock)
-            injector.arm(zero)
-            self._until(lambda: self._workload_over(injector), float("inf"), "workload")
-            injector.heal()
-            self._cluster.progress.moved = self._clock.now
-            ledger, limit = self._ledger, self._clock.now + self._scenario.drain_ms
-            ledger.drained = self._until(self._drained, limit, "drain")
-            if not ledger.drained:
-                ledger.notes.append(f"the drain was still moving after {self._scenario.drain_ms / 1000:g} s: {self._still_moving()}")
+            self._workload_and_drain()
             self._read_final_log()
-            ledger.ended = self._clock.now - zero
-            rebase(ledger, zero)
-            for producer in self._producers.values():
-                producer.close()
-            self._write_history(zero)
-        finally:
-            self._leave()
+            self._close_ledger()
+        except BaseException:
+            self._leave_in_haste()
+            raise
+        self._leave()
+
+    def _workload_and_drain(self) -> None:
+        injector = Injector(self._cluster, self._clock)
+        injector.arm(self._cast.progress.zero)
+        self._until(lambda: self._workload_over(injector), float("inf"), "workload")
+        injector.heal()
+        self._cast.progress.moved = self._clock.now
+        ledger, limit = self._ledger, self._clock.now + self._scenario.drain_ms
+        ledger.drained = self._until(self._drained, limit, "drain")
+        if not ledger.drained:
+            ledger.notes.append(f"the drain was still moving after {self._scenario.drain_ms / 1000:g} s: {self._still_moving()}")
+
+    def _close_ledger(self) -> None:
+        zero = self._cast.progress.zero
+        self._ledger.ended = self._clock.now - zero
+        rebase(self._ledger, zero)
+        for producer in self._cast.producers.values():
+            producer.close()
+        self._write_history(zero)
 
     def _leave(self) -> None:
-        """Take away what the run made, whatever happened to it."""
-        for application in self._applications.values():
-            application.end()
-        for application in self._applications.values():
-            application.gone(_GOODBYE_S)
-        self._flags.close()
+        """Take away what the run made. Where that fails, the run is over all the same, and what it showed is true."""
         try:
-            self._site.admin.forget(list(self._names.topics.values()), list(self._names.groups.values()))
+            self._cast.leave(_GOODBYE_S)
+            self._site.forget(self._names)
+        except ClusterError as error:
+            self._ledger.notes.append(f"after the run: {error}")
         finally:
             shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _leave_in_haste(self) -> None:
+        """The same where the run has failed: why it did is all that anybody wants to hear.
+
+        The site is about to be closed, and takes away the topics then. Only where the brokers outlive us do clients say goodbye to them.
+        """
+        with suppress(Exception):
+            self._cast.leave(0.0 if self._site.placed else _HASTY_GOODBYE_S)
+        shutil.rmtree(self._folder, ignore_errors=True)
 
     def _until(self, over: Callable[[], bool], at_most: float, phase: str) -> bool:
         total = sum(producer.records for producer in self._scenario.producers)
 
         def look() -> bool:
+            self._cluster.check()
             if self._tick is not None:
-                sent = sum(producer.handed_over for producer in self._producers.values())
+                sent = sum(producer.handed_over for producer in self._cast.producers.values())
                 self._tick(sent / total if total else 1.0, phase)
             return over()
 
@@ -111,32 +118,41 @@ class Run:
         """Topics with full ISRs, groups stable with positions, producers connected; then a pause that puts the timers out of step."""
         self._say("warm-up")
         self._create_topics()
-        for application in self._applications.values():
+        applications = self._cast.applications
+        for application in applications.values():
             application.prepare()
-        self._need(lambda: all(application.ready for application in self._applications.values()), "the clients did not start")
+        self._need(self._all_ready, "the clients did not start")
         self._need(self._topics_ready, "the topics did not get ready")
         early = [name for group in self._scenario.consumers if not group.start_ms for name in group.nodes]
         for name in early:
-            self._applications[name].start()
-        self._need(lambda: self._up(early) and all(self._members[name].ready for name in early), "the groups did not become stable")
+            applications[name].start()
+        self._need(
+            lambda: all(applications[name].started and self._cast.members[name].ready for name in early), "the groups did not become stable"
+        )
+        for name in self._cast.producers:
+            applications[name].start()
+        self._need(lambda: all(applications[name].started for name in self._cast.producers), "the producers did not start")
+        self._need(self._all_ready, "the clients' next processes did not start")
         pause = self._streams.uniform("warm-up")() * self._scenario.broker_config().broker_heartbeat_interval_ms
-        self._cluster.progress.zero = self._clock.now + _SETTLE_MS + pause
-        for producer in self._scenario.producers:
-            self._applications[producer.name].start()
-        self._need(lambda: self._up(list(self._producers)), "the producers did not start")
-        self._spares()
-        zero = max(self._cluster.progress.zero, self._clock.now)
-        self._cluster.progress.zero = zero
+        zero = self._clock.now + _SETTLE_MS + pause
+        self._cast.begin(zero)
         for group in self._scenario.consumers:
             if group.start_ms:
                 for name in group.nodes:
-                    self._clock.call_at(zero + group.start_ms, self._applications[name].start)
+                    self._clock.call_at(zero + group.start_ms, lambda name=name: self._cluster.join_in(name))  # type: ignore[misc]  # bound early
+
+    def _all_ready(self) -> bool:
+        return all(application.ready for application in self._cast.applications.values())
 
     def _create_topics(self) -> None:
         admin, names = self._site.admin, self._names
+        if not self._site.placed:
+            for real in names.topics.values():
+                if admin.describe(real):
+                    raise ClusterError(f"The cluster has a topic {real} already, and it is not ours; run again.")
         self._site.remember(names)
         for name, topic in self._scenario.topics.items():
-            config = {key: _text(value) for key, value in topic.config.items()}
+            config = {key: as_kafka_writes(value) for key, value in topic.config.items()}
             if self._site.placed:
                 admin.create_topic(names.topics[name], names.assignment(name), config)
             else:
@@ -150,22 +166,6 @@ class Run:
             for partition in view.partitions
         )  # fmt: skip
 
-    def _up(self, names: list[str]) -> bool:
-        for name in names:
-            if why := self._applications[name].died():
-                raise ClusterError(f"The client {name} ended: {why}")
-        return all(self._applications[name].started for name in names)
-
-    def _spares(self) -> None:
-        """Clients that a fault will bring down have their next process ready before."""
-        for fault in self._scenario.faults:
-            for _, selector in fault.selectors:
-                if not selector.clients_only or fault.begins_with not in {"kill", "stop"}:
-                    continue
-                for name, application in self._applications.items():
-                    if selector.kind == "clients" or str(selector) in {f"producer({name})", f"consumer({name})"}:
-                        application.prepare()
-
     def _need(self, ready: Callable[[], bool], complaint: str) -> None:
         if not self._until(ready, self._clock.now + _WARM_UP_MS, "warm-up"):
             raise ClusterError(f"The warm-up failed: {complaint} within {_WARM_UP_MS / 1000:g} s.")
@@ -174,132 +174,19 @@ class Run:
         if self._tick is not None:
             self._tick(0.0, phase)
 
-    # ------------------------------------------------------------------------------------------------ applications
-
-    def _make_applications(self) -> None:
-        for index, producer in enumerate(self._scenario.producers):
-            self._add(producer.name, "kafkasim.cluster.producing", lambda p=producer, i=index: to_line(self._producer_spec(p, i)))  # type: ignore[misc]  # bound early
-        for group in self._scenario.consumers:
-            for name in group.nodes:
-                self._add(name, "kafkasim.cluster.consuming", lambda g=group, n=name: to_line(self._consumer_spec(g, n)))  # type: ignore[misc]  # bound early
-
-    def _add(self, name: str, module: str, spec: Callable[[], str]) -> None:
-        def told(event: Event) -> None:
-            record = self._producers.get(name) or self._members[name]
-            if event["e"] == "reached":
-                self._clock.call_at(self._clock.now, lambda: self._applications[name].say({"do": "resume"}))
-            else:
-                record.told(event, self._clock.now)
-
-        log = self._folder / f"{name}.log"
-        go = lambda: self._go(name)  # noqa: E731  (bound to this name)
-        self._applications[name] = Application(name, module, spec, go, told, self._clock.post, self._site.warden, log)
-
-    def _record_applications(self, seed: int) -> None:
-        ledger, progress = self._ledger, self._cluster.progress
-        names = [producer.name for producer in self._scenario.producers]
-        for producer in self._scenario.producers:
-            times = arrivals(producer, 0.0, self._streams)
-            self._producers[producer.name] = ProducerRecord(producer.name, times, producer.on_restart, ledger, progress)
-        for group in self._scenario.consumers:
-            for name in group.nodes:
-                self._members[name] = MemberRecord(group.group, name, names, ledger, progress)
-        self._seed = seed
-
-    def _go(self, name: str) -> Event:
-        """What a process is told at its start: where it begins. A member counts time on the clock, a producer from zero on."""
-        producer = self._producers.get(name)
-        if producer is not None:
-            producer.restarted()
-            zero = self._cluster.progress.zero / 1000.0
-            return {"zero": zero, "first": producer.begin_at, "sent_before": producer.handed_over}
-        self._members[name].restarted()
-        return {"zero": 0.0, "handled_before": self._members[name].handled}
-
-    def _producer_spec(self, producer: Producer, index: int) -> ProducerSpec:
-        settings = self._scenario.producer_settings(producer.name)
-        keys = draw_keys(producer, self._streams)
-        try:
-            encode(index, producer.records - 1, producer.record_size)
-        except ValueError as error:
-            raise ClusterError(f"producers.{producer.name}: {error}.") from None
-        return ProducerSpec(
-            name=producer.name,
-            index=index,
-            client=producer.client.value,
-            topic=producer.topic,
-            real_topic=self._names.topics[producer.topic],
-            bootstrap=self._site.bootstrap(self._slots[producer.name]),
-            config={key: _text(value) for key, value in producer.config.items()},
-            record_size=producer.record_size,
-            arrivals=list(arrivals(producer, 0.0, self._streams)),
-            keys=None if keys is None else list(keys),
-            first=0,
-            sent_before=0,
-            on_failure=producer.on_failure,
-            retries=settings.retries,
-            retry_backoff_ms=settings.retry_backoff_ms,
-            spool_path=str(self._folder / f"{producer.name}.spool.sqlite") if producer.on_failure == "spool" else "",
-            spool_retry_ms=producer.spool_retry_ms,
-            gates=self._gates("sent", producer.name),
-            java=self._site.drivers().producer if producer.client is Client.JAVA else [],
-        )
-
-    def _consumer_spec(self, group: ConsumerGroup, member: str) -> ConsumerSpec:
-        settings = self._scenario.consumer_settings(group.group)
-        config = {"enable.auto.commit": _text(group.commit == "auto")} | {key: _text(value) for key, value in group.config.items()}
-        if group.client is Client.LIBRDKAFKA:
-            config.pop("max.poll.records", None)  # it is the n of consume(n), and no key of librdkafka
-        where = ""
-        if group.dedup == "sqlite":
-            where = str(self._folder / f"{group.group}.flags.sqlite")
-        elif group.dedup == "redis":
-            where = group.dedup_url or self._flags.url()
-        return ConsumerSpec(
-            group=group.group,
-            real_group=self._names.groups[group.group],
-            member=member,
-            client=group.client.value,
-            topics={topic: self._names.topics[topic] for topic in group.topics},
-            bootstrap=self._site.bootstrap(self._slots[member]),
-            config=config,
-            max_poll_records=settings.max_poll_records,
-            poll_timeout_ms=group.poll_timeout_ms,
-            commit=group.commit,
-            worker_commit=group.worker_commit,
-            threads=group.threads,
-            processing_ms=group.processing_ms,
-            dedup=group.dedup,
-            dedup_order=group.dedup_order,
-            dedup_ms=group.dedup_ms,
-            dedup_where=where,
-            dedup_namespace=f"kafkasim:{self._names.tag}",
-            producers=[producer.name for producer in self._scenario.producers],
-            # Several members would have to count together: for them a `when` strikes a moment late.
-            gates=self._gates("processed", group.group) if group.members == 1 else [],
-            handled_before=0,
-            seed=Random(f"{self._seed}/{member}").getrandbits(32),
-            java=self._site.drivers().consumer if group.client is Client.JAVA else [],
-        )
-
-    def _gates(self, what: str, name: str) -> list[int]:
-        """The counts at which a fault strikes this application's progress: it stops there until the fault has struck."""
-        whens = [fault.when for fault in self._scenario.faults if fault.when is not None]
-        return sorted({when.count for when in whens if getattr(when, what) is not None and name in {when.producer, when.group}})
-
     # ------------------------------------------------------------------------------------------------ workload and drain
 
     def _workload_over(self, injector: Injector) -> bool:
         """All sent, every timed fault over; a `when` that still waits is given up once nothing moves any more."""
-        for name, producer in self._producers.items():
-            if self._applications[name].alive and not producer.all_sent:
+        for name, producer in self._cast.producers.items():
+            if self._cast.applications[name].alive and not producer.all_sent:
                 return False
         if not injector.timed_over:
             return False
-        return not injector.waiting or self._clock.now - self._cluster.progress.moved > _PATIENCE_MS
+        return not injector.waiting or self._clock.now - self._cast.progress.moved > _PATIENCE_MS
 
     def _drained(self) -> bool:
-        return self._clock.now - self._cluster.progress.moved > _QUIET_MS and not self._still_moving()
+        return self._clock.now - self._cast.progress.moved > _QUIET_MS and not self._still_moving()
 
     def _still_moving(self) -> str:
         """What the drain waits for, or "" when nothing moves."""
@@ -308,24 +195,21 @@ class Run:
         for name in self._cluster.view.brokers:
             if not self._cluster.view.in_sync(name):
                 return f"{name} is not in every ISR"
-        for name, producer in self._producers.items():
+        for name, producer in self._cast.producers.items():
             if not producer.finished:
                 return f"{name} has records without a callback, or in its spool"
-        for name, member in self._members.items():
+        for name, member in self._cast.members.items():
             if member.busy:
                 return f"{name} has records in hand"
         return self._group_behind()
 
     def _group_behind(self) -> str:
-        stopped = {member.group for member in self._members.values() if member.stopped}
         ends = {topic: self._end_offsets(topic) for topic in self._scenario.topics}
         for group in self._scenario.consumers:
-            if group.group in stopped:
-                continue  # its application has ended itself: nobody will read on
-            positions: dict[str, int] = {}
-            for member in self._members.values():
-                if member.group == group.group:
-                    positions |= member.positions
+            reading = [member for name in group.nodes if not (member := self._cast.members[name]).stopped]
+            if not reading:
+                continue  # all of its applications have ended themselves: nobody will read on
+            positions = {partition: offset for member in reading for partition, offset in member.positions.items()}
             for topic in group.topics:
                 for index, end in enumerate(ends[topic]):
                     if end is not None and positions.get(f"{topic}-{index}", -1) < end:
@@ -374,8 +258,3 @@ class Run:
         if length:
             entries.append(LogEntry(str(partition), start, producers[producer], range(first, first + length)))
         return entries
-
-
-def _text(value: object) -> str:
-    """A configuration value as Kafka writes it."""
-    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -11,6 +11,7 @@ from kafkasim.cluster.controller_view import Change
 from kafkasim.cluster.names import Names
 from kafkasim.cluster.warden import Warden
 from kafkasim.faults import Verb
+from kafkasim.scenario import Scenario
 
 
 class Doomed(Protocol):
@@ -57,6 +58,18 @@ class Drivers(NamedTuple):
 
     producer: list[str]
     consumer: list[str]
+
+
+class Made(Protocol):
+    """Topics and groups that we make, by our own names for them; the values are their real names."""
+
+    @property
+    def topics(self) -> Mapping[str, str]:
+        """The topics."""
+
+    @property
+    def groups(self) -> Mapping[str, str]:
+        """The groups."""
 
 
 class Site(Protocol):
@@ -110,11 +123,20 @@ class Site(Protocol):
     def do(self, verb: Verb) -> None:
         """A verb about links."""
 
-    def remember(self, names: Names) -> None:
-        """These topics and groups are about to be made: they must go even if we die before we can take them away."""
+    def differences(self, scenario: Scenario) -> list[str]:
+        """Where the brokers are configured otherwise than the scenario's `cluster: config:`, a sentence each."""
+
+    def remember(self, made: Made) -> None:
+        """These topics and groups are about to be made: they must go even if we die before we can take them away.
+
+        Raises ClusterError where somebody else has a topic of such a name: that one is not to go.
+        """
+
+    def forget(self, made: Made) -> None:
+        """Take these topics and groups away. Raises ClusterError where the brokers do not do it."""
 
     def heal(self) -> None:
-        """Whatever a run left behind: links joined, processes up. Returns once every broker is in sync again."""
+        """Whatever a run left behind: processes up, topics gone. Returns once every broker is in sync again; else raises ClusterError."""
 
     def close(self) -> None:
         """End everything that is ours."""

@@ -2,9 +2,11 @@
 
 Events, by their "e":
   ready                                    the standby is warm: "go" will begin at once
-  started                                  the client exists
+  started                                  the client exists; a producer waits until it is told zero
+  asked     last                           records below `last` may go to send() from now on, and be in the log, before `sent` says so.
+                                           If the process dies, they went; the number falls back where send() does not return
   sent      first, last, at                records first … last - 1 went to send() for the first time
-  resent    numbers, at, spool             went to send() again
+  resent    numbers, at, spool             go to send() again, now
   callback  numbers, at, error, definite, partition, offset
   spooled   numbers, at
   state     open, spool, all_sent, idle    after any of it changed: records without a callback, records in the spool, schedule done,

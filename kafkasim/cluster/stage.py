@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
 
 from kafkasim.cluster.clock import RealClock
+from kafkasim.cluster.errors import ClusterError
 from kafkasim.cluster.names import Names
 from kafkasim.cluster.site import Doomed, Site
 from kafkasim.faults import Verb
@@ -31,15 +33,29 @@ class _Held:
     stopping: bool = False
     on_stop: list[Callable[[], None]] = field(default_factory=list)
 
+    @property
+    def held(self) -> bool:
+        """Whether a fault has it: on its way down, down, still, or waiting to be started again."""
+        return bool(self.stopping or self.down or self.paused or self.on_stop)
+
+
+@runtime_checkable
+class _Mourned(Protocol):
+    """A process that can say why it ended."""
+
+    def died(self) -> str:
+        """As half a sentence; "" where it runs, or was never started."""
+
 
 class RealView:
     """injector.py's Sight, in the scenario's names, on what the site knows of the controller's truth."""
 
-    def __init__(self, scenario: Scenario, site: Site, names: Names) -> None:
+    def __init__(self, scenario: Scenario, site: Site, names: Names, held: Mapping[str, _Held]) -> None:
         self.fault_nodes: dict[str, tuple[str, ...]] = {}
         self._scenario = scenario
         self._site = site
         self._names = names
+        self._held = held
 
     @property
     def brokers(self) -> Sequence[str]:
@@ -91,24 +107,35 @@ class RealView:
         return self.fault_nodes.get(name, ())
 
     def in_sync(self, node: str) -> bool:
-        """Whether a broker is up, unfenced, and in every ISR it belongs to."""
-        return self._site.in_sync(node)
+        """Whether a broker is up, unfenced, and in every ISR it belongs to.
+
+        One that has just been told to stop is in sync as far as the controller knows, and is not on its way back yet.
+        """
+        held = self._held.get(node)
+        return not (held is not None and held.held) and self._site.in_sync(node)
 
 
 class RealCluster:
     """injector.py's Stage. Client names become the site's slots ("client-1" …) where a verb concerns links."""
 
     def __init__(
-        self, scenario: Scenario, site: Site, names: Names, ledger: Ledger, clock: RealClock, applications: Mapping[str, Doomed]
+        self,
+        scenario: Scenario,
+        site: Site,
+        names: Names,
+        ledger: Ledger,
+        progress: Progress,
+        clock: RealClock,
+        applications: Mapping[str, Doomed],
     ) -> None:
         self.scenario = scenario
         self.ledger = ledger
-        self.progress = Progress()
-        self.view = RealView(scenario, site, names)
+        self.progress = progress
+        self._held = {name: _Held(process) for name, process in {**site.processes, **applications}.items()}
+        self.view = RealView(scenario, site, names, self._held)
         self._site = site
         self._clock = clock
         self._slots = slots_of(scenario)
-        self._held = {name: _Held(process) for name, process in {**site.processes, **applications}.items()}
 
     def cannot(self, verb: Verb) -> str:
         """Why that cannot be done to these nodes here; "" where it can."""
@@ -149,6 +176,10 @@ class RealCluster:
         else:
             self._begin(held)
 
+    def join_in(self, node: str) -> None:
+        """Its first start, at its own time; a node that a fault has down comes when the fault lets it."""
+        self._begin(self._held[node])
+
     def pause(self, node: str) -> None:
         """SIGSTOP."""
         held = self._held[node]
@@ -166,6 +197,17 @@ class RealCluster:
     def all_up(self) -> bool:
         """Whether every process runs that should."""
         return all(held.process.alive and not held.stopping for held in self._held.values())
+
+    def check(self) -> None:
+        """Raises ClusterError where a process has ended though no fault ended it: what comes after that is not the scenario's."""
+        for name, held in self._held.items():
+            if held.down or held.stopping or held.process.alive:
+                continue
+            who = f"The client {name}" if name in self._slots else name
+            if not isinstance(held.process, _Mourned):
+                raise ClusterError(f"{who} ended by itself.")
+            if why := held.process.died():
+                raise ClusterError(f"{who} ended by itself: {why}")
 
     def _look(self, held: _Held) -> None:
         if not held.stopping:

@@ -29,7 +29,7 @@ class Parent:
     """Who started this process: hears its orders, tells it events. `ended` and `terminated` are set by the thread that listens."""
 
     def __init__(self, orders: int = _STDIN, events: int = _STDOUT) -> None:
-        self.zero = 0.0  # when the ledger's time began, by time.monotonic(), in s; known from "go" on
+        self.zero = 0.0  # when the ledger's time began, by time.monotonic(), in s; known after `wait_for_zero`
         self.ended = threading.Event()  # "end": the run is over
         self.terminated = threading.Event()  # SIGTERM: close properly
         self.interrupt: Callable[[], None] = _nothing  # called by the thread that listens after either was set
@@ -40,6 +40,7 @@ class Parent:
         self._lock = threading.Lock()
         self._go: Mapping[str, Any] | None = None
         self._may_go = threading.Event()
+        self._may_begin = threading.Event()
         self._resumes = threading.Semaphore(0)
 
     # ------------------------------------------------------------------------------------------------ telling
@@ -83,6 +84,10 @@ class Parent:
         self._may_go.wait()
         return self._go
 
+    def wait_for_zero(self) -> None:
+        """Until it is known when the ledger's time begins, be it to come; or until the process is to leave."""
+        self._may_begin.wait()
+
     def resumed(self) -> bool:
         """Whether a "resume" has come that nobody has taken yet; it is taken."""
         return self._resumes.acquire(blocking=False)
@@ -107,8 +112,7 @@ class Parent:
             ready, _, _ = select.select(watched, [], [])
             if self._signals in ready and signal.SIGTERM in os.read(self._signals, _AT_ONCE):
                 self.terminated.set()
-                self._may_go.set()
-                self.interrupt()
+                self._let_leave()
             if self._orders in ready:
                 self._read()
 
@@ -121,16 +125,27 @@ class Parent:
     def _obey(self, order: dict[str, Any]) -> None:
         match order.pop("do"):
             case "go":
-                self.zero = float(order.pop("zero"))
+                if "zero" in order:
+                    self._begin_at(order.pop("zero"))
                 self._go = order
                 self._may_go.set()
+            case "zero":
+                self._begin_at(order["zero"])
             case "resume":
                 self._resumes.release()
             case "end":
                 self.ended.set()
-                self._may_go.set()
                 self._resumes.release()
-                self.interrupt()
+                self._let_leave()
+
+    def _begin_at(self, zero: float) -> None:
+        self.zero = zero
+        self._may_begin.set()
+
+    def _let_leave(self) -> None:
+        self._may_go.set()
+        self._may_begin.set()
+        self.interrupt()
 
 
 def guarded(work: Callable[[], None]) -> None:

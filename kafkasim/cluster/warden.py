@@ -1,9 +1,9 @@
 """A tiny process that cleans up after us, whatever happens to us: the other end of a pipe that the operating system closes when we die.
 
 It runs this very file, with the standard library only. Each line of its standard input is a JSON list: ["watch", PID], ["forget", PID],
-["remove", FOLDER], ["at_end", COMMAND…], or ["orderly"], after which the commands are not needed any more. At the end of its input it
-kills the process groups still watched, removes the folders, runs the commands, and exits. It lives in a session of its own and ignores
-the signals of a terminal, so that a Ctrl-C for us is none for it.
+["remove", FOLDER], ["at_end", COMMAND…], ["not_at_end", COMMAND…], or ["orderly"], after which no command is needed any more. At the end
+of its input it kills the process groups still watched, removes the folders, runs the commands, and exits. It lives in a session of its own
+and ignores the signals of a terminal, so that a Ctrl-C for us is none for it.
 """
 
 from __future__ import annotations
@@ -56,6 +56,10 @@ class Warden:
         """Run this command if we die before `close`: after the killing and removing, beside other commands, for 30 s at most."""
         self._tell("at_end", *command)
 
+    def not_at_end(self, command: Sequence[str]) -> None:
+        """What this command was for has been done: it is taken back, once."""
+        self._tell("not_at_end", *command)
+
     def close(self) -> None:
         """We end in order: what is still watched is killed, the folders are removed, no command is run. Waits until that is done."""
         if not self._pipe.closed:
@@ -92,6 +96,9 @@ def main() -> None:
             folders.append(rest[0])
         elif what == "at_end":
             commands.append(rest)
+        elif what == "not_at_end":
+            with contextlib.suppress(ValueError):
+                commands.remove(rest)
         elif what == "orderly":
             commands.clear()
     _kill(groups)

@@ -9,7 +9,8 @@ Memory: Java takes `batch.size` bytes for each batch when it is created (BufferP
 librdkafka counts messages and their payload (queue.buffering.max.messages, queue.buffering.max.kbytes).
 
 Simplified: the queues of a broker take turns by who was drained longest ago; Kafka keeps a drain index a broker. Simplified: a librdkafka
-batch is retried whole, with its first record's timeout; librdkafka expires messages one by one and regroups them.
+batch that cannot be sent takes records for 100 ms, is retried whole, and has its first record's timeout; librdkafka expires messages one
+by one and regroups them.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from kafkasim.protocol.producer_batch import SHORT, PartitionQueue, ProducerBatc
 from kafkasim.protocol.records import NO_SEQUENCE, RECORD_BATCH_OVERHEAD, TopicPartition
 
 NEVER = float("inf")
+SLICE_MS = 100.0  # see the module
 NO_MEMORY = 0  # how many records were taken, when there is no memory for the next
 
 
@@ -67,6 +69,7 @@ class RecordAccumulator:
         self._incomplete_count = 0
         self._serial = 0
         self._linger_ms = settings.linger_ms
+        self._slice_ms = max(SLICE_MS, settings.linger_ms)
         self._delivery_timeout_ms = settings.delivery_timeout_ms
         # Whether a record fits at all (KafkaProducer.ensureValidRecordSize): for max.request.size and for the whole buffer.
         self.fits_at_all = self._sizes[-1].upper_bound <= min(settings.max_request_size, settings.buffer_memory)
@@ -153,7 +156,9 @@ class RecordAccumulator:
             if stop <= start:
                 return NO_MEMORY
         last = queue.batches[-1] if queue.batches else None
-        taken = last.append(numbers, times, start, stop, floor, sizes) if last is not None else 0
+        taken = 0
+        if last is not None and (self._java or times[start] < last.created + self._slice_ms):
+            taken = last.append(numbers, times, start, stop, floor, sizes)
         if last is None or taken == 0:
             if last is not None and not last.closed:
                 last.closed = True

@@ -12,7 +12,7 @@ Its process is an object: a crash forgets it, and a new one is made from what is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from math import inf
 from typing import Any, NamedTuple
 
@@ -20,7 +20,7 @@ from kafkasim.protocol.alter_partition import AlterPartitionManager
 from kafkasim.protocol.broker_lifecycle import BrokerLifecycleManager, BrokerState, ShutDownComplete
 from kafkasim.protocol.config import BrokerConfig, TopicConfig
 from kafkasim.protocol.config_options import LONG_MAX
-from kafkasim.protocol.controller_channel import ControllerChannel
+from kafkasim.protocol.controller_channel import ControllerChannel, RaftChannel
 from kafkasim.protocol.coordinator_runtime import GROUP_METADATA_TOPIC, CoordinatorRuntime
 from kafkasim.protocol.kafka_apis import ConnectionClosedByAcks0, KafkaApis
 from kafkasim.protocol.log_manager import BrokerDisk, LogManager
@@ -89,9 +89,12 @@ class Broker:
         self._channel = RequestChannel(self._outbox)
         self._logs = LogManager(disk, topic_configs, ScheduledTask(config.log_flush_scheduler_interval_ms, alarm))
         session_half_ms = config.broker_session_timeout_ms / 2  # so that a lost heartbeat is not the last of a session (KAFKA-14392)
-        self._heartbeat_channel = ControllerChannel(f"{controller}#heartbeat", session_half_ms, session_half_ms, self._outbox, alarm)
-        self._alter_channel = ControllerChannel(f"{controller}#alter", CONTROLLER_SOCKET_TIMEOUT_MS, inf, self._outbox, alarm)
-        self._metadata_channel = ControllerChannel(f"{controller}#metadata", inf, inf, self._outbox, alarm)
+        quorum_timeout_ms = config.controller_quorum_request_timeout_ms
+        self._heartbeat_channel = ControllerChannel(
+            f"{controller}#heartbeat", session_half_ms, session_half_ms, self._outbox, alarm, random
+        )
+        self._alter_channel = ControllerChannel(f"{controller}#alter", CONTROLLER_SOCKET_TIMEOUT_MS, inf, self._outbox, alarm, random)
+        self._metadata_channel = RaftChannel(f"{controller}#metadata", quorum_timeout_ms, self._outbox, alarm, random)
         self._channels = {channel.peer: channel for channel in (self._heartbeat_channel, self._alter_channel, self._metadata_channel)}
         previous_broker_epoch = self._logs.take_clean_shutdown_marker()
         self._lifecycle = BrokerLifecycleManager(
@@ -204,6 +207,10 @@ class Broker:
         if fetcher is not None:
             fetcher.connected(now)
 
+    def peers_have_closed(self, sources: Sequence[str]) -> None:
+        """See RequestChannel.peers_have_closed. WHO: the kernel. WHEN the process goes on after it stood still."""
+        self._channel.peers_have_closed(sources)
+
     def _disconnected(self, event: Disconnected, _source: str, now: float) -> None:
         """Ours to the controller or to a leader, or else one of a client or follower."""
         channel = self._channels.get(event.peer)
@@ -242,12 +249,12 @@ class Broker:
     # ------------------------------------------------------------------------------------------------ the metadata log
 
     def _fetch_metadata(self, now: float) -> None:
-        """The broker asks for what comes after its image; the controller answers when there is something."""
+        """The broker asks for what comes after its image; the controller answers when there is something, or after a while with nothing."""
         self._correlation_id += 1
         self._metadata_channel.send(MetadataFetchRequest(self._correlation_id, self.broker_id, self._metadata.image.offset), now)
 
     def _metadata_fetched(self, response: MetadataFetchResponse, _source: str, now: float) -> None:
-        """News in the metadata log: leaders and followers are made of this broker's replicas, coordinators come and go."""
+        """News in the metadata log, if any: leaders and followers are made of this broker's replicas, coordinators come and go."""
         if response.correlation_id != self._correlation_id:
             return
         self._metadata_channel.answered()

@@ -19,6 +19,11 @@ class BrokerConfig:
         9_000, integer(), "A broker whose last heartbeat is older than this is fenced by the controller, in ms."
     )
     broker_heartbeat_interval_ms: int = option(2_000, integer(), "How often a broker sends BrokerHeartbeat to the controller, in ms.")
+    controller_quorum_request_timeout_ms: int = option(
+        2_000,
+        integer(0),
+        "How long a broker waits for the answer to a fetch of the metadata log before it connects to the controller anew, in ms.",
+    )
     controlled_shutdown_enable: bool = option(
         True, boolean(), "Whether a broker that is told to stop first asks the controller to move its leaderships away."
     )

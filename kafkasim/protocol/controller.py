@@ -45,6 +45,8 @@ from kafkasim.protocol.replication_control import ControllerState, ReplicationCo
 STALE_CHECKS_PER_SESSION = 8
 # unclean.leader.election.interval.ms, which is internal and not meant to be changed.
 UNCLEAN_LEADER_ELECTION_INTERVAL_MS = 300_000
+# How long a fetch of the metadata log may find nothing new (KafkaRaftClient.MAX_FETCH_WAIT_MS, which every fetch carries).
+MAX_FETCH_WAIT_MS = 500.0
 
 
 class CreateTopic(NamedTuple):
@@ -60,6 +62,13 @@ class CreateTopic(NamedTuple):
     first_broker: int = 0
 
 
+class _ParkedFetch(NamedTuple):
+    """A fetch of the metadata log that waits for news, until `deadline` at the latest."""
+
+    deadline: float
+    request: MetadataFetchRequest
+
+
 class Controller:
     """The active controller. `state` survives a crash; what it knows from heartbeats does not, and is given time to come in again."""
 
@@ -70,7 +79,7 @@ class Controller:
         self._trace = trace
         self._heartbeats = BrokerHeartbeatManager(config.broker_session_timeout_ms)
         self._replication = ReplicationControl(state)
-        self._parked_fetches: dict[str, MetadataFetchRequest] = {}
+        self._parked_fetches: dict[str, _ParkedFetch] = {}  # all wait equally long, so that the first to end comes first
         self._config = config
         self._start_tasks(0.0)
         self._handlers: dict[type, Callable[[Any, str, float], list[Output]]] = {
@@ -101,15 +110,17 @@ class Controller:
         return handler(event, source, now)
 
     def next_deadline(self) -> float | None:
-        """The next periodic check that may find something."""
+        """The next periodic check that may find something, or the end of the fetch that has waited longest."""
         expiry = self._heartbeats.next_expiry()
         stale_check = None if expiry is None else self._fence_stale.first_run_after(expiry)
-        dues = [due for due in (stale_check, self._elect_preferred.due, self._elect_unclean.due) if due is not None]
+        oldest = next(iter(self._parked_fetches.values()), None)
+        fetch_ends = None if oldest is None else oldest.deadline
+        dues = [due for due in (fetch_ends, stale_check, self._elect_preferred.due, self._elect_unclean.due) if due is not None]
         return min(dues, default=None)
 
     def wake(self, now: float) -> list[Output]:
         """WHO: the controller. WHEN a periodic task is due. THEN it fences one stale broker, and elects who should lead and does not."""
-        outputs: list[Output] = []
+        outputs = self._answer_empty(now)
         expiry = self._heartbeats.next_expiry()
         if expiry is not None and self._fence_stale.first_run_after(expiry) <= now:
             outputs += self._fence_one_stale_broker(now)
@@ -245,12 +256,18 @@ class Controller:
 
     # ------------------------------------------------------------------------------------------------ the metadata log
 
-    def _metadata_fetch(self, request: MetadataFetchRequest, source: str, _now: float) -> list[Output]:
+    def _metadata_fetch(self, request: MetadataFetchRequest, source: str, now: float) -> list[Output]:
         """WHO: a broker. WHEN it has read the metadata log up to `fetch_offset`. THEN it gets what follows, as soon as it is there."""
+        self._parked_fetches.pop(source, None)  # of an earlier connection: the new one takes its place behind all others
         if request.fetch_offset < self._state.log_end_offset:
             return [Send(source, self._read(request))]
-        self._parked_fetches[source] = request
+        self._parked_fetches[source] = _ParkedFetch(now + MAX_FETCH_WAIT_MS, request)
         return []
+
+    def _answer_empty(self, now: float) -> list[Output]:
+        """WHO: the controller. WHEN a fetch has waited for so long. THEN it gets nothing (KafkaRaftClient.handleFetchRequest)."""
+        over = [source for source, parked in self._parked_fetches.items() if parked.deadline <= now]
+        return [Send(source, self._read(self._parked_fetches.pop(source).request)) for source in over]
 
     def _disconnected(self, event: Disconnected, source: str, _now: float) -> list[Output]:
         """WHO: the controller. WHEN a broker's connection is gone. THEN the fetch that waited on it is forgotten, the session is not."""
@@ -266,7 +283,7 @@ class Controller:
                 trace_partition(self._trace, self._image.partitions.get(record.partition), record)
             self._state.append(record)
         self._arm_elections(now)
-        answers: list[Output] = [Send(source, self._read(request)) for source, request in self._parked_fetches.items()]
+        answers: list[Output] = [Send(source, self._read(parked.request)) for source, parked in self._parked_fetches.items()]
         self._parked_fetches.clear()
         return answers
 

@@ -350,7 +350,10 @@ class MetadataFetchRequest(NamedTuple):
 
 
 class MetadataFetchResponse(NamedTuple):
-    """The records from `fetch_offset` on. Simplified: answered when there is news, never with nothing."""
+    """The records from `fetch_offset` on; none, if there was no news for as long as the fetch may wait.
+
+    Simplified: an idle controller writes no NoOpRecord (metadata.max.idle.interval.ms, 500 ms), which would end the wait likewise.
+    """
 
     correlation_id: int
     fetch_offset: int

@@ -14,20 +14,20 @@ from kafkasim.stores import FlagStore, MemoryFlags, RedisFlags, SqliteFlags, Sql
 
 
 class Stores:
-    """The spools and flag stores of one run: real ones, in a temporary folder that goes with the run.
+    """The spools and flag stores of one run: real ones, in a temporary folder that goes with the run, and is made for those that need it.
 
     Nothing is fsynced, because the disk of a simulated crash is simulated, too: these files outlive it by being left open.
     """
 
     def __init__(self) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="kafkasim-")
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._open: list[SqliteSpool | FlagStore] = []
 
     def spool(self, producer: Producer) -> SqliteSpool | None:
         """The producer's spool, where on.failure asks for one."""
         if producer.on_failure != "spool":
             return None
-        made = SqliteSpool(Path(self._folder.name) / f"{producer.name}.spool.sqlite", fsync=False)
+        made = SqliteSpool(self._place() / f"{producer.name}.spool.sqlite", fsync=False)
         self._open.append(made)
         return made
 
@@ -37,9 +37,9 @@ class Stores:
         if group.dedup == "none":
             return None
         if group.dedup == "sqlite":
-            made = SqliteFlags(Path(self._folder.name) / f"{group.group}.flags.sqlite", fsync=False)
+            made = SqliteFlags(self._place() / f"{group.group}.flags.sqlite", fsync=False)
         elif group.dedup_url:
-            made = RedisFlags(group.dedup_url, namespace=f"kafkasim:{Path(self._folder.name).name}")
+            made = RedisFlags(group.dedup_url, namespace=f"kafkasim:{self._place().name}")
         else:
             made = MemoryFlags()
         self._open.append(made)
@@ -51,7 +51,13 @@ class Stores:
             if isinstance(store, RedisFlags):
                 store.clear()  # a server outlives the run, and what it held for it must not
             store.close()
-        self._folder.cleanup()
+        if self._folder is not None:
+            self._folder.cleanup()
+
+    def _place(self) -> Path:
+        if self._folder is None:
+            self._folder = tempfile.TemporaryDirectory(prefix="kafkasim-")
+        return Path(self._folder.name)
 
 
 def source(producer: Producer, scenario: Scenario, zero: float, streams: Streams, stores: Stores) -> Source:

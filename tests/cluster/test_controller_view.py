@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import io
 import json
-import os
-import threading
 from typing import Any
 
 import pytest
 
 from kafkasim.cluster.controller_view import BrokerState, ControllerView, PartitionState
-from kafkasim.cluster.errors import ClusterError
 from kafkasim.protocol.records import TopicPartition
 
 WALL_S = 1_700_000_000.0
@@ -50,12 +47,11 @@ def test_the_last_line_of_a_partition_is_its_state() -> None:
     assert view.partition("orders", 0) == PartitionState((1, 2, 3), (2, 3), 2, 1, 1, (1,))
     assert view.partition("orders", 1) is None
     assert view.partition("payments", 0) is None
-    assert list(view.partitions_of("orders")) == [0]
 
 
 def test_a_removed_topic_is_held_by_nobody() -> None:
     view = view_of(topic("orders", 0), partition(0, 1, [1, 2, 3], 0), topic("orders", 5, removed=True))
-    assert view.partitions_of("orders") == {}
+    assert view.partition("orders", 0) is None
     assert view.held_by(1) == {}
 
 
@@ -91,7 +87,7 @@ def test_a_broker_is_in_sync_when_nothing_is_missing(lines: list[dict[str, Any]]
 def test_instants_are_converted_from_the_wall_clock_to_the_monotonic_one() -> None:
     view = view_of(broker(1, 250, fenced=True), broker(1, 1750))
     assert view.registered_since == {1: pytest.approx(100.25, abs=1e-5)}
-    assert view.unfenced_since == {1: pytest.approx(101.75, abs=1e-5)}
+    assert view.changes[-1].at == pytest.approx(101.75, abs=1e-5)
 
 
 def test_instants_follow_the_wall_clock_when_it_is_set() -> None:
@@ -100,10 +96,6 @@ def test_instants_follow_the_wall_clock_when_it_is_set() -> None:
     view = ControllerView(io.BytesIO("".join(json.dumps(line) + "\n" for line in lines).encode()), lambda: 100.0, lambda: next(walls))
     view.join(5)
     assert view.registered_since == {1: pytest.approx(100.0, abs=1e-5), 2: pytest.approx(100.0, abs=1e-5)}
-
-
-def test_a_fenced_broker_is_unfenced_since_never() -> None:
-    assert view_of(broker(1, 0, fenced=True), broker(1, 5), broker(1, 9, fenced=True)).unfenced_since == {}
 
 
 def test_a_new_process_of_a_broker_is_registered_anew_even_if_the_old_one_was_not_fenced() -> None:
@@ -147,33 +139,20 @@ def test_changes_tell_elections_and_isrs_in_order() -> None:
 
 def test_a_restart_of_the_log_forgets_what_was_cut_off() -> None:
     view = view_of(broker(1, 0), partition(0, 1, [1], 0), {"kind": "restart"}, broker(2, 5))
-    assert (list(view.brokers), view.partitions_of("orders"), list(view.registered_since)) == ([2], {}, [2])
+    assert (list(view.brokers), view.partition("orders", 0), list(view.registered_since)) == ([2], None, [2])
     assert [change.event.broker_id for change in view.changes] == [2, 2]
 
 
 def test_a_broker_whose_registration_was_deleted_is_gone() -> None:
     view = view_of(broker(1, 0), {"at": WALL_S * 1000, "kind": "broker-removed", "broker": 1})
-    assert (view.brokers, view.registered_since, view.unfenced_since) == ({}, {}, {})
+    assert (view.brokers, view.registered_since) == ({}, {})
 
 
-def test_waiting_ends_with_the_change_that_was_waited_for() -> None:
-    reading, writing = os.pipe()
-    with open(reading, "rb") as stream, open(writing, "wb", buffering=0) as source:
-        view = ControllerView(stream)
-        assert not view.wait_until(lambda: 1 in view.brokers, 0.01)
-        threading.Timer(0.05, lambda: source.write(json.dumps(broker(1, 0)).encode() + b"\n")).start()
-        assert view.wait_until(lambda: 1 in view.brokers, 5)
+def test_an_observer_that_has_ended_is_a_clear_sentence() -> None:
+    assert view_of(broker(1, 0)).ended == "the observer of the controller's metadata log has ended"
 
 
-def test_waiting_for_what_an_ended_observer_never_told_is_a_clear_sentence() -> None:
-    view = view_of(broker(1, 0))
-    assert view.wait_until(lambda: 1 in view.brokers, 5)
-    with pytest.raises(ClusterError, match="observer of the controller's metadata log has ended"):
-        view.wait_until(lambda: 2 in view.brokers, 5)
-
-
-def test_a_line_that_is_no_json_is_told_to_who_waits() -> None:
+def test_a_line_that_is_no_json_is_told() -> None:
     view = ControllerView(io.BytesIO(b"Exception in thread main\n"))
-    with pytest.raises(ClusterError, match="cannot be read"):
-        view.wait_until(lambda: False, 5)
+    view.join(5)
     assert "cannot be read" in view.ended

@@ -1,8 +1,10 @@
 """The simulator is held to real brokers: one real run of a scenario is one draw, and has to lie within what many seeds span."""
 
 import io
+import warnings
 
 import pytest
+from cluster.second_draw import may_be_drawn_again
 from rich.console import Console
 
 from kafkasim import Scenario
@@ -34,11 +36,15 @@ pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 @pytest.mark.parametrize(("name", "changes"), SCENARIOS, ids=[name for name, _ in SCENARIOS])
 def test_a_real_run_lies_within_what_the_simulator_spans(real_kafka: RealKafka, name: str, changes: dict[str, object]) -> None:
     scenario = Scenario.load(name)
-    comparison = compare(scenario.with_(changes) if changes else scenario, real_kafka)
-    if not comparison.agrees:
-        # A shared machine may stop everything for a second: what holds is held to be seen in one of two draws.
-        second = compare(scenario.with_(changes) if changes else scenario, real_kafka)
-        assert second.agrees, f"{as_text(comparison)}\n{as_text(second)}"
+    scenario = scenario.with_(changes) if changes else scenario
+    first = compare(scenario, real_kafka)
+    if first.agrees:
+        return
+    second = compare(scenario, real_kafka)
+    both = f"{as_text(first)}\n{as_text(second)}"
+    assert may_be_drawn_again(first), both
+    assert second.agrees, both
+    warnings.warn(f"only the second of two draws agrees:\n{both}", stacklevel=1)
 
 
 def compare(scenario: Scenario, real_kafka: RealKafka) -> Comparison:

@@ -5,6 +5,7 @@ import json
 from dataclasses import replace
 
 import pytest
+from cluster.second_draw import may_be_drawn_again
 from rich.console import Console
 
 from kafkasim.ledger import Callback, FaultApplied, Handled, Ledger, LogEntry, Sent
@@ -15,7 +16,7 @@ from kafkasim.runner import run_many
 from kafkasim.scenario import Scenario, ScenarioError
 from kafkasim.validation import Draw, compare_runs, simulate_ranges
 from kafkasim.validation_page import in_all, page, print_comparison, print_overview, to_markdown
-from kafkasim.validation_records import Recorded, read_all, read_reasons
+from kafkasim.validation_records import Recorded, read_all, read_reasons, reasons_at_hand
 from kafkasim.validation_rows import allowed, shown
 
 YAML = """
@@ -30,7 +31,7 @@ consumers:
 faults:
   - {at: 1s, fault: crash, node: leader(orders-0), for: 1s}
 """
-CRASH = FaultApplied("0", "crash", ("broker-1",), 10.04, 20.0)
+CRASH = FaultApplied("fault 0", "crash", ("broker-1",), 10.04, 20.0)
 
 
 def plain():
@@ -173,6 +174,100 @@ def test_a_fault_that_never_fired_is_said_beside_the_table():
     assert table.notes == ("Real run with seed 7: crash never fired.",)
 
 
+# ------------------------------------------------------------------------------------------------------------------ faults
+
+NEVER = CRASH._replace(nodes=(), fired=None, ended=None)
+NOBODY = CRASH._replace(nodes=())
+TWO = CRASH._replace(nodes=("broker-1", "broker-2"))
+NOT_APPLIED = CRASH._replace(supported=False)
+
+
+@pytest.mark.parametrize(
+    ("simulated", "real", "agreement"),
+    [
+        ([CRASH], CRASH, "yes"),
+        ([CRASH], NEVER, "no"),
+        ([CRASH], NOBODY, "no"),
+        ([CRASH], TWO, "no"),
+        ([CRASH, NEVER], NEVER, "yes"),
+        ([NEVER], CRASH, "no"),
+        ([CRASH], NOT_APPLIED, "yes (it could not be applied)"),
+        ([NOT_APPLIED], CRASH, "no"),
+    ],
+)
+def test_a_fault_must_strike_as_many_nodes_as_in_some_seed(simulated, real, agreement):
+    seeds = [report(seed, faults=[fault]) for seed, fault in enumerate(simulated, 1)]
+    table = compare_runs(seeds, [report(7, faults=[real])])
+    assert table.row("fault 0").agreement == agreement
+    assert table.agrees == agreement.startswith("yes")
+    assert ("fault 0" in to_markdown(table).partition("\n\n")[0]) == (simulated != [CRASH] or real != CRASH), "what is special has its line"
+
+
+def test_a_fault_that_struck_alike_is_one_sentence():
+    assert "Struck alike in every seed and every real run: fault 0 (1 node)." in to_markdown(compare_runs([report()], [report(7)]))
+
+
+def test_a_fault_has_its_row_under_its_name():
+    named = CRASH._replace(name="zombie", nodes=())
+    table = compare_runs([report()], [report(7, faults=[named])])
+    assert [row.key for row in table.rows if row.kind == "fault"] == ["fault 0", "fault zombie"]
+    assert table.row("fault 0").to_dict() == {
+        "key": "fault 0",
+        "kind": "fault",
+        "simulated": ["1 node"],
+        "real": ["never fired"],
+        "judged": True,
+        "agrees": False,
+    }
+    assert table.notes == ("Real run with seed 7: crash hit nobody.",)
+
+
+def test_a_record_from_before_faults_were_compared_is_read_and_does_not_judge_them(tmp_path):
+    document = json.loads(recorded(real=[report(7, faults=[NEVER])]).to_json())
+    del document["simulated"]["faults"], document["real"][0]["notes"]
+    for key in ("called", "changes", "given", "notes"):
+        del document[key]
+    (tmp_path / "lesson.json").write_text(json.dumps(document))
+    table = Recorded.read(tmp_path / "lesson.json").comparison()
+    row = table.row("fault 0")
+    assert (row.agrees, row.agreement, row.simulator_words, row.real_words) == (None, "not recorded", "not recorded", ("never fired",))
+    assert table.agrees
+    assert row not in table.judged
+
+
+# ------------------------------------------------------------------------------------------------------------------- notes
+
+DRAIN = "the drain was still moving after 90 s: group billing has not read orders-0 to its end"
+
+
+def test_a_draw_keeps_what_was_noted_in_it_alone_and_the_table_says_it():
+    usual = "producers.shop.acks is what it is"
+    real = report(7, notes=(DRAIN, "fault 0 never fired: crash of leader(orders-0)", usual))
+    record = recorded([report(1, notes=(usual,)), report(2, notes=(usual,))], [real])
+    assert record.real[0].notes == (DRAIN,)
+    assert record.comparison().notes == (f"Real run with seed 7: {DRAIN}.",)
+
+
+def test_why_a_fault_was_not_applied_is_said_once():
+    why = "fault 0 was not applied: no command was given for kill (--command kill=…)"
+    table = recorded([report(1)], [report(7, faults=[NOT_APPLIED], notes=(why,))]).comparison()
+    assert table.notes == (f"Real run with seed 7: {why}.",)
+
+
+# ---------------------------------------------------------------------------------------------------------- a second draw
+
+
+def test_a_second_draw_is_for_numbers_that_some_seed_shows():
+    seeds = [report(1), report(2, acked_lost=8)]
+    assert may_be_drawn_again(compare_runs(seeds, [report(7, acked_lost=30)]))
+    assert not may_be_drawn_again(compare_runs(seeds, [report(7, acked_lost=30, log_duplicates=1)])), "no seed has a duplicate"
+    assert not may_be_drawn_again(compare_runs(seeds, [report(7, durability="violated")]))
+    assert not may_be_drawn_again(compare_runs(seeds, [report(7, faults=[NEVER])]))
+
+
+# ----------------------------------------------------------------------------------------------------------- what must fit
+
+
 def test_runs_that_do_not_belong_together_are_refused():
     with pytest.raises(ValueError, match="no run"):
         compare_runs([report()], [])
@@ -307,6 +402,16 @@ def test_a_reason_for_what_is_not_there_is_a_mistake(tmp_path, text, sentence):
 def test_no_file_and_a_file_of_comments_give_no_reasons(tmp_path):
     assert read_reasons(tmp_path / "reasons.yaml", []) == {}
     assert read_reasons(reasons_file(tmp_path, "# nothing disagrees\n"), []) == {}
+    assert reasons_at_hand(tmp_path) == {}
+    assert reasons_at_hand(tmp_path / "nowhere") == {}
+
+
+def test_for_a_table_that_is_just_made_every_sentence_counts_whatever_else_the_file_explains(tmp_path):
+    reasons_file(tmp_path, "lesson:\n  acked_lost: so it is\n  sent: 3\nlost-scenario:\n  failed: x\nodd: 1\n")
+    assert reasons_at_hand(tmp_path) == {"lesson": {"acked_lost": "so it is"}, "lost-scenario": {"failed": "x"}}
+    reasons_file(tmp_path, "lesson: [")
+    with pytest.raises(ScenarioError, match=r"reasons\.yaml"):
+        reasons_at_hand(tmp_path)
 
 
 # ---------------------------------------------------------------------------------------------------------------- on paper
@@ -324,9 +429,8 @@ def test_the_table_for_a_terminal_shows_what_is_not_zero_and_counts_the_rest():
 def test_the_overview_counts_over_all_scenarios():
     tables = [recorded().comparison(), recorded(real=WRONG).comparison()]
     judged = len(tables[0].judged)
-    sentence = (
-        f"2 scenarios, 5 real runs: of {2 * judged} numbers and verdicts {2 * judged - 1} agree and 1 does not, 1 of them without a reason."
-    )
+    agree = f"of {2 * judged} numbers, verdicts and faults {2 * judged - 1} agree and 1 does not"
+    sentence = f"2 scenarios, 5 real runs: {agree}, 1 of them without a reason."
     assert in_all(tables) == sentence
     assert sentence in " ".join(printed(print_overview, tables).split())
 

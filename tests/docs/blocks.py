@@ -116,6 +116,7 @@ BLOCKS: dict[tuple[str, str], Callable[[], str]] = {
     ("docs/ARCHITECTURE.md", "rooms"): lambda: layers("rooms"),
     ("docs/ARCHITECTURE.md", "protocol"): lambda: layers("protocol"),
     ("docs/ARCHITECTURE.md", "simulator"): lambda: layers("simulator"),
+    ("docs/ARCHITECTURE.md", "cluster"): lambda: layers("cluster"),
     ("docs/FIDELITY.md", "simplified"): lambda: as_markdown(shortcuts()),
 }
 

@@ -658,6 +658,31 @@ def test_a_fetch_whose_connection_is_gone_is_forgotten():
     ]
 
 
+def test_a_fetch_that_finds_nothing_for_half_a_second_is_answered_with_nothing():
+    world = cluster()
+    end = world.state.log_end_offset
+    for broker_id, now in ((2, 100.0), (1, 150.0)):
+        world.controller.receive(MetadataFetchRequest(7, broker_id, end), f"broker-{broker_id}#metadata", now)
+    assert world.controller.next_deadline() == 600.0
+    assert world.controller.wake(599.0) == []
+    assert world.controller.wake(600.0) == [Send("broker-2#metadata", MetadataFetchResponse(7, end, ()))]
+    assert world.controller.next_deadline() == 650.0
+    fence(world, 3)  # which answers the other one
+    assert world.controller.wake(650.0) == []
+    assert world.controller.next_deadline() > 1_000.0
+
+
+def test_a_fetch_sent_again_on_a_new_connection_waits_anew_and_behind_the_others():
+    world = cluster()
+    end = world.state.log_end_offset
+    for broker_id, now in ((1, 0.0), (2, 100.0), (1, 200.0)):
+        world.controller.receive(MetadataFetchRequest(7, broker_id, end), f"broker-{broker_id}#metadata", now)
+    answered = []
+    while (deadline := world.controller.next_deadline()) < 1_000.0:
+        answered += [(deadline, output.peer) for output in world.controller.wake(deadline)]
+    assert answered == [(600.0, "broker-2#metadata"), (700.0, "broker-1#metadata")]
+
+
 # ---------------------------------------------------------------------------------------------------- topics
 
 

@@ -207,8 +207,8 @@ def fencing_delays(seen: Iterator[Observed]) -> list[float]:
 
 def zombie(cut_from: list[str], lasts: str, **config: object) -> Scenario:
     """200 records a second, while the leader is cut off from `cut_from` from 1 s on."""
-    cut = {"at": "1s", "fault": "partition", "node": LEADER, "from": cut_from, "for": lasts}
-    producer = {"records": 1250, "rate": 200, "config": {"acks": 1, **UNBATCHED, **config}}
+    cut = {"at": "1s", "fault": "partition", "node": LEADER, "from": cut_from, "for": lasts, "as": "zombie"}
+    producer = {"records": 1500, "rate": 200, "config": {"acks": 1, **UNBATCHED, **config}}
     return scenario(producer, brokers=QUICK_SESSION, faults=[cut])
 
 
@@ -218,6 +218,24 @@ def zombie_loss(observed: Observed, cut_from: list[str], until: float) -> float:
     elected = first_after(observed, "LeaderElected", cut)
     assert elected is not None, "the cut outlasts the session, so there is a new leader"
     return 0.2 * (until - (cut if "brokers" in cut_from else elected))
+
+
+def heard_of_it(observed: Observed) -> float:
+    """When the zombie has read in the metadata log that it is one."""
+    cut, _ = fault_window(observed)
+    return next(entry.at for entry in observed.events("BecameFollower") if entry.node == "broker-1" and entry.at > cut)
+
+
+def hearing_delay(one_way_ms: float) -> Any:
+    """Heal to `heard_of_it`, for a cut of 2 to 5 whole seconds: 1000 - U(0, the cycle of a fetch that finds nothing), and five ways.
+
+    The fetch that the cut leaves without an answer was sent up to a cycle before it, or up to one way after it, as an answer under way
+    still arrives. 2 s later the broker gives it up and connects: SYNs go out then, and 1, 2, 3 s and so on later, of which the first after
+    the heal gets through, 1 s at most after it. Three more messages follow: the answer to it, the fetch, and the news.
+    """
+    cycle = 500 + 2 * one_way_ms
+    latest = 1000 + 5 * one_way_ms
+    return uniform(latest - cycle, latest)
 
 
 # ---------------------------------------------------------------------------------------------------- O6, O7, O8, O9

@@ -33,6 +33,8 @@ from closed_forms import (
     fencing_delays,
     first_after,
     first_wait,
+    heard_of_it,
+    hearing_delay,
     ks_p,
     latencies,
     mean_agrees,
@@ -148,10 +150,25 @@ CUTS = {"from followers and controller": ["brokers", "controller"], "from the co
 
 
 @pytest.mark.parametrize("cut_from", CUTS.values(), ids=CUTS)
-def test_o4_a_zombie_loses_rate_times_window_until_the_heal(cut_from: list[str]) -> None:
+def test_o4_a_zombie_loses_rate_times_window_until_it_hears_that_it_is_one(cut_from: list[str]) -> None:
     for observed in observe_many(zombie(cut_from, "3s"), 6):
         # Within 2 records: one on the edge of either end of the window.
-        assert observed.report.acked_lost == pytest.approx(zombie_loss(observed, cut_from, fault_window(observed)[1]), abs=2)
+        assert observed.report.acked_lost == pytest.approx(zombie_loss(observed, cut_from, heard_of_it(observed)), abs=2)
+
+
+def hearing_delays(lasts: str) -> list[float]:
+    base = zombie(["brokers", "controller"], lasts).with_({"network.latency.ms": 1, "network.jitter.ms": 0})
+    seen = [observe(base.with_({"faults.zombie.at": at}), seed=1) for at in every_phase(1000, 502, 25)]
+    return [heard_of_it(observed) - fault_window(observed)[1] for observed in seen]
+
+
+@pytest.mark.parametrize("lasts", ["2s", "4s"])
+def test_o4_it_hears_of_it_only_when_it_has_connected_to_the_controller_anew(lasts: str) -> None:
+    """Which it does only when its kernel next sends the SYN again that the cut has swallowed."""
+    delays, expected = hearing_delays(lasts), hearing_delay(one_way_ms=1)
+    assert ks_p(delays, expected) > SIGNIFICANCE
+    assert expected.ppf(0) <= min(delays)
+    assert max(delays) <= expected.ppf(1)
 
 
 @pytest.mark.parametrize("cut_from", CUTS.values(), ids=CUTS)
@@ -159,13 +176,13 @@ def test_o4_or_until_the_client_refreshes_its_metadata_from_a_broker_that_knows(
     """A refresh may ask the zombie itself, and then changes nothing: it still believes that it leads."""
     from_zombie = 0
     for observed in observe_many(zombie(cut_from, "5s", **{"metadata.max.age.ms": 1500}), 12):
-        cut, healed = fault_window(observed)
+        cut, _ = fault_window(observed)
         elected = first_after(observed, "LeaderElected", cut)
         assert elected is not None, "the cut outlasts the session, so there is a new leader"
         refreshed = [entry for entry in observed.events("MetadataRefreshed") if entry.node == "shop" and entry.at > elected]
         knowing = [entry.at for entry in refreshed if entry.event.source != "broker-1"]
         from_zombie += not knowing or knowing[0] > refreshed[0].at
-        until = min([healed, *knowing])
+        until = min([heard_of_it(observed), *knowing])
         # At the switch a record may wait for the connection to the new leader, which costs or saves one more.
         assert observed.report.acked_lost == pytest.approx(zombie_loss(observed, cut_from, until), abs=3)
     assert 0 < from_zombie < 12
@@ -395,4 +412,4 @@ def test_a_zombie_that_steps_down_when_its_session_must_be_over_is_caught(monkey
     monkeypatch.setattr(BrokerLifecycleManager, "heartbeat_answered", hearing)
     monkeypatch.setattr(ReplicaManager, "append_records", leased)
     observed = observe(zombie(cut_from, "3s"), seed=1)
-    assert observed.report.acked_lost < zombie_loss(observed, cut_from, fault_window(observed)[1]) - 2
+    assert observed.report.acked_lost < zombie_loss(observed, cut_from, heard_of_it(observed)) - 2
