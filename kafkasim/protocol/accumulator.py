@@ -8,9 +8,8 @@ of its partitions is; then the first batch of *each* of its partitions goes alon
 Memory: Java takes `batch.size` bytes for each batch when it is created (BufferPool), and gives them back with the callbacks;
 librdkafka counts messages and their payload (queue.buffering.max.messages, queue.buffering.max.kbytes).
 
-Simplified: the queues of a broker take turns by who was drained longest ago; Kafka keeps a drain index a broker. Simplified: a librdkafka
-batch that cannot be sent takes records for 100 ms, is retried whole, and has its first record's timeout; librdkafka expires messages one
-by one and regroups them.
+Simplified: the queues of a broker take turns by who was drained longest ago; Kafka keeps a drain index a broker.
+Simplified: librdkafka's batch takes records for 100 ms and has the first one's timeout; its messages expire singly, and are regrouped.
 """
 
 from __future__ import annotations
@@ -69,7 +68,6 @@ class RecordAccumulator:
         self._incomplete_count = 0
         self._serial = 0
         self._linger_ms = settings.linger_ms
-        self._slice_ms = max(SLICE_MS, settings.linger_ms)
         self._delivery_timeout_ms = settings.delivery_timeout_ms
         # Whether a record fits at all (KafkaProducer.ensureValidRecordSize): for max.request.size and for the whole buffer.
         self.fits_at_all = self._sizes[-1].upper_bound <= min(settings.max_request_size, settings.buffer_memory)
@@ -156,9 +154,8 @@ class RecordAccumulator:
             if stop <= start:
                 return NO_MEMORY
         last = queue.batches[-1] if queue.batches else None
-        taken = 0
-        if last is not None and (self._java or times[start] < last.created + self._slice_ms):
-            taken = last.append(numbers, times, start, stop, floor, sizes)
+        takes = self._java or (last is not None and times[start] < last.created + max(SLICE_MS, self._linger_ms))
+        taken = last.append(numbers, times, start, stop, floor, sizes) if last is not None and takes else 0
         if last is None or taken == 0:
             if last is not None and not last.closed:
                 last.closed = True
@@ -372,8 +369,7 @@ class RecordAccumulator:
 
     def _find_oldest(self) -> None:
         """WHEN the oldest batch has left; THEN the next that is not done is the oldest, and `next_expiry` its."""
-        incomplete = self._incomplete
-        while incomplete and incomplete[0].done:
+        while (incomplete := self._incomplete) and incomplete[0].done:
             incomplete.popleft()
         self.next_expiry = incomplete[0].created + self._delivery_timeout_ms if incomplete else NEVER
 
@@ -399,7 +395,6 @@ class RecordAccumulator:
         return expired
 
     def _queue(self, partition: TopicPartition) -> PartitionQueue:
-        queue = self._queues.get(partition)
-        if queue is None:
-            queue = self._queues[partition] = PartitionQueue(partition)
-        return queue
+        if partition not in self._queues:
+            self._queues[partition] = PartitionQueue(partition)
+        return self._queues[partition]

@@ -15,11 +15,13 @@ from __future__ import annotations
 import heapq
 from collections import deque
 from enum import Enum
+from math import ceil
 
 from kafkasim.protocol.backoff import ExponentialBackoff
 from kafkasim.protocol.node import Random
 
 NEVER = float("inf")
+SCAN_MS = 1000.0  # between two looks of librdkafka for what has timed out
 
 
 class ConnectionState(Enum):
@@ -57,13 +59,15 @@ class InFlightRequest:
 class RequestTimeouts:
     """Which request times out next. Equal timeouts expire first in, first out; only odd ones need a heap.
 
-    `deadline`: when that is. `add` brings it forward; who marks requests as done calls `look`.
+    `deadline`: when that is. `add` brings it forward; who marks requests as done calls `look`. `phase`: librdkafka looks once a
+    second, at this part of each; None: Java.
     """
 
-    __slots__ = ("_odd", "_regular", "_timeout_ms", "deadline")
+    __slots__ = ("_odd", "_regular", "_scans_from", "_timeout_ms", "deadline")
 
-    def __init__(self, timeout_ms: float) -> None:
+    def __init__(self, timeout_ms: float, phase: float | None = None) -> None:
         self.deadline = NEVER
+        self._scans_from = None if phase is None else phase * SCAN_MS
         self._timeout_ms = timeout_ms
         self._regular: deque[InFlightRequest] = deque()
         self._odd: list[InFlightRequest] = []
@@ -76,6 +80,17 @@ class RequestTimeouts:
             heapq.heappush(self._odd, entry)
         if entry.deadline < self.deadline:
             self.deadline = entry.deadline
+
+    def noticed_at(self, timed_out: float) -> float:
+        """WHEN a request has waited its timeout; THEN Java waits for more than that, by a clock of whole ms, so what a broker answers just
+        then comes first (InFlightRequests.hasExpiredRequest); librdkafka looks once a second (rd_kafka_broker_timeout_scan).
+
+        Simplified: Java notices at that instant; Kafka's sender when something else wakes it, mostly the next record handed over.
+        Simplified: one second's beat for all brokers; each of librdkafka's broker threads has its own.
+        """
+        if self._scans_from is None:
+            return timed_out + 1.0
+        return self._scans_from + ceil((timed_out - self._scans_from) / SCAN_MS) * SCAN_MS
 
     def look(self) -> None:
         """WHEN requests are done; THEN see which of the others times out next."""

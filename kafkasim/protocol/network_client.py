@@ -29,7 +29,6 @@ Simplified: no throttling by quotas. Simplified: connections are not closed afte
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import ceil
 from typing import NamedTuple, Protocol
 
 from kafkasim.protocol.client_metadata import ClientMetadata
@@ -71,9 +70,6 @@ class NetworkSettings(Protocol):
     def rebootstrap(self) -> bool: ...  # noqa: D102
     @property
     def rebootstrap_trigger_ms(self) -> float: ...  # noqa: D102
-
-
-SCAN_MS = 1000.0
 
 
 class Completed(NamedTuple):
@@ -127,8 +123,7 @@ class NetworkClient:
             settings.connection_setup_timeout_max_ms,
             random,
         )
-        self._timeouts = RequestTimeouts(settings.request_timeout_ms)
-        self._scans_from = random() * SCAN_MS if settings.client is not Client.JAVA else None
+        self._timeouts = RequestTimeouts(settings.request_timeout_ms, None if settings.client is Client.JAVA else random())
         self._correlation_id = 0
         self._refused_until = NEVER  # the earliest instant at which a refused ready() could open a connection
         self._metadata_deadline = NEVER
@@ -258,20 +253,9 @@ class NetworkClient:
 
     def _track(self, peer: str, request: object, context: object, now: float, timeout_ms: float | None, internal: bool) -> None:
         timeout = self.settings.request_timeout_ms if timeout_ms is None else timeout_ms
-        entry = InFlightRequest(peer, request, self._correlation_id, context, self._noticed_at(now + timeout), internal)
+        entry = InFlightRequest(peer, request, self._correlation_id, context, self._timeouts.noticed_at(now + timeout), internal)
         self._connections.all[peer].in_flight.append(entry)
         self._timeouts.add(entry, timeout_ms)
-
-    def _noticed_at(self, timed_out: float) -> float:
-        """WHEN a request has waited its timeout; THEN Java waits for more than that, by a clock of whole ms, so what a broker answers just
-        then comes first (InFlightRequests.hasExpiredRequest); librdkafka looks once a second (rd_kafka_broker_timeout_scan).
-
-        Simplified: Java notices at that instant; Kafka's sender when something else wakes it, mostly the next record handed over.
-        Simplified: one second's beat for all brokers; each of librdkafka's broker threads has its own.
-        """
-        if self._scans_from is None:
-            return timed_out + 1.0
-        return self._scans_from + ceil((timed_out - self._scans_from) / SCAN_MS) * SCAN_MS
 
     def _answered(self, response: object, source: str, now: float) -> Sequence[Completed]:
         """WHO answers is the broker at the other end, in order; what does not fit the oldest request belongs to a connection given up."""
