@@ -164,6 +164,7 @@ def validate(
     command: CommandOption = None,
     json_: JsonOption = None,
     markdown: Annotated[Path | None, typer.Option("--markdown", metavar="FILE", help="write the whole comparison as a page")] = None,
+    plot: Annotated[Path | None, typer.Option("--plot", metavar="FILE", help="draw all comparisons (.png, .svg, .pdf)")] = None,
     record: Annotated[Path | None, typer.Option("--record", metavar="DIR", help="keep each comparison in DIR, as SCENARIO.json")] = None,
     from_: Annotated[Path | None, typer.Option("--from", metavar="DIR", help="what is recorded in DIR, instead of new runs")] = None,
     again: Annotated[bool, typer.Option("--again", help="with --from: simulate once more, and record what comes of it")] = False,
@@ -178,11 +179,11 @@ def validate(
         _refuse("--again simulates what --from DIR has recorded once more: it needs --from")
     if from_ and (set_ or bootstrap_server or kafka_home or command or record):
         _refuse("--from shows what is recorded: --set, --record and what says where brokers are belong to new runs")
-    outputs = console.Outputs(json_, None, None)
+    outputs = console.Outputs(json_, None, plot)  # it sees to it that the picture can be written
     if markdown is not None:
         console.try_to_write(markdown)
     scenarios = [_load(name, set_, {}) for name in names or []]
-    request = Request(scenarios, runs, seeds, markdown, record, from_, again)
+    request = Request(scenarios, runs, seeds, markdown, plot, record, from_, again)
     if from_:  # needs no brokers, and so no extra
         raise typer.Exit(compare_all(request, None, outputs, check))
     with _real_kafka(bootstrap_server, kafka_home, command) as backend:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ class Request:
     runs: int
     seeds: int
     markdown: Path | None
+    plot: Path | None
     record: Path | None
     recorded: Path | None  # where comparisons of other days lie
     again: bool
@@ -68,8 +70,14 @@ def _show(request: Request, records: Sequence[Recorded], reasons: Reasons, failu
     outputs.write({"comparisons": [comparison.to_dict() for comparison in comparisons], "failures": list(failures)}, None, None)
     if not outputs.json_to_stdout and (len(records) > 1 or request.recorded is not None):
         print_overview(comparisons, console.make_console())
+    if request.plot is not None:
+        from kafkasim.plots import plot_validation
+
+        figure = plot_validation(comparisons)
+        console.write_whole(request.plot, partial(figure.savefig, format=request.plot.suffix[1:].lower()))
     if request.markdown is not None:
-        console.write_whole(request.markdown, partial(Path.write_text, data=page(records, reasons), encoding="utf-8"))
+        picture = os.path.relpath(request.plot, request.markdown.parent) if request.plot is not None else ""
+        console.write_whole(request.markdown, partial(Path.write_text, data=page(records, reasons, picture), encoding="utf-8"))
 
 
 def _recorded(request: Request, outputs: console.Outputs, failures: list[str]) -> tuple[list[Recorded], Reasons]:

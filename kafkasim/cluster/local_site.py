@@ -11,6 +11,7 @@ from typing import Any
 
 from kafkasim.cluster.addresses import Addresses
 from kafkasim.cluster.admin import Admin
+from kafkasim.cluster.applications import last_words
 from kafkasim.cluster.brokers import LocalBrokers
 from kafkasim.cluster.controller_view import Change, ControllerView, PartitionState
 from kafkasim.cluster.errors import ClusterError
@@ -57,6 +58,10 @@ class _Node:
     @property
     def alive(self) -> bool:
         return self._site.brokers.process(self._name).alive
+
+    def died(self) -> str:
+        process = self._site.brokers.process(self._name)
+        return "" if process.alive else last_words(process)
 
     def kill(self) -> None:
         self._site.brokers.kill(self._name)

@@ -15,6 +15,7 @@ import confluent_kafka
 from kafkasim.backend import Tick
 from kafkasim.cluster.calibrate import Calibration, calibrate
 from kafkasim.cluster.errors import ClusterError
+from kafkasim.cluster.casting import check
 from kafkasim.cluster.jars import Distribution, distribution
 from kafkasim.cluster.local_site import LocalSite, Plan
 from kafkasim.cluster.replay import Run
@@ -89,6 +90,7 @@ class RealKafka:
         topics = tuple(group.topics for group in scenario.consumers)
         ledger = Ledger(backend=self.name, seed=seed, groups=groups, group_topics=topics)
         interval = sys.getswitchinterval()
+        check(scenario)
         site = self.site(scenario)
         with self._closed_on_failure():
             ledger.notes += site.differences(scenario)
