@@ -14,8 +14,8 @@ import confluent_kafka
 
 from kafkasim.backend import Tick
 from kafkasim.cluster.calibrate import Calibration, calibrate
-from kafkasim.cluster.errors import ClusterError
 from kafkasim.cluster.casting import check
+from kafkasim.cluster.errors import ClusterError
 from kafkasim.cluster.jars import Distribution, distribution
 from kafkasim.cluster.local_site import LocalSite, Plan
 from kafkasim.cluster.replay import Run

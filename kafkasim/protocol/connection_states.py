@@ -15,7 +15,7 @@ from __future__ import annotations
 import heapq
 from collections import deque
 from enum import Enum
-from math import ceil
+from math import ceil, floor
 
 from kafkasim.protocol.backoff import ExponentialBackoff
 from kafkasim.protocol.node import Random
@@ -83,13 +83,13 @@ class RequestTimeouts:
 
     def noticed_at(self, timed_out: float) -> float:
         """WHEN a request has waited its timeout; THEN Java waits for more than that, by a clock of whole ms, so what a broker answers just
-        then comes first (InFlightRequests.hasExpiredRequest); librdkafka looks once a second (rd_kafka_broker_timeout_scan).
+        then may come first (InFlightRequests.hasExpiredRequest); librdkafka looks once a second (rd_kafka_broker_timeout_scan).
 
         Simplified: Java notices at that instant; Kafka's sender when something else wakes it, mostly the next record handed over.
         Simplified: one second's beat for all brokers; each of librdkafka's broker threads has its own.
         """
         if self._scans_from is None:
-            return timed_out + 1.0
+            return floor(timed_out) + 1.0
         return self._scans_from + ceil((timed_out - self._scans_from) / SCAN_MS) * SCAN_MS
 
     def look(self) -> None:
