@@ -32,7 +32,7 @@ class Disconnected(NamedTuple):
 
 
 class Connect(NamedTuple):
-    """Open a connection to `peer`; `Connected` or `Disconnected` will follow, unless bytes are being held back."""
+    """Open a connection to `peer`; `Connected` or `Disconnected` will follow, once no partition lies between."""
 
     peer: str
 

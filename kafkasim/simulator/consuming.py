@@ -70,6 +70,7 @@ class ConsumingApplication:
         self._free_at = 0.0  # when the chunk in hand is finished
         self._began = 0.0
         self._chunk: PolledSlice | None = None
+        self._struck: PolledSlice | None = None  # a fault strikes right behind this record, which a worker has handled
         self._uncommitted = False  # records were polled since the last commit
         threads = desk.threads if desk.commit == "worker-threads" else 1
         pooled = desk.commit == "worker-threads" or desk.flags is not None
@@ -111,7 +112,8 @@ class ConsumingApplication:
         if self._workers is not None:
             self._workers.run(now)
             if self._waiting is Process and self._workers.idle:
-                outputs += self._answer(None, now)
+                struck, self._struck = self._struck, None
+                outputs += self._answer(None, now) if struck is None else self._pause_for_fault(struck, now)
         deadline = self.client.next_deadline()
         if deadline is not None and deadline <= now:
             outputs += self._after(self.client.wake(now), now)
@@ -263,7 +265,8 @@ class ConsumingApplication:
         return []
 
     def _handled(self, record: PolledSlice, now: float, effect: bool) -> None:
-        self._record(record, now, effect)
+        if self._record(record, now, effect):
+            self._struck = record
 
     def _record(self, part: PolledSlice, now: float, effect: bool) -> bool:
         if not part.numbers:
