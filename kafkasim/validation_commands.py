@@ -74,7 +74,7 @@ def _show(request: Request, records: Sequence[Recorded], reasons: Reasons, failu
         from kafkasim.plots import plot_validation
 
         figure = plot_validation(comparisons)
-        console.write_whole(request.plot, partial(figure.savefig, format=request.plot.suffix[1:].lower()))
+        console.write_whole(request.plot, partial(figure.savefig, format=request.plot.suffix[1:].lower(), bbox_inches="tight"))
     if request.markdown is not None:
         picture = os.path.relpath(request.plot, request.markdown.parent) if request.plot is not None else ""
         console.write_whole(request.markdown, partial(Path.write_text, data=page(records, reasons, picture), encoding="utf-8"))
