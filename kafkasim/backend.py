@@ -20,10 +20,6 @@ class Backend(Protocol):
         """What reports call it."""
 
     @property
-    def capabilities(self) -> frozenset[str]:
-        """The verbs of faults.py that it has."""
-
-    @property
     def client_versions(self) -> Mapping[str, str] | None:
         """Of real clients, by flavour; None where they are modelled."""
 

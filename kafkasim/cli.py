@@ -171,6 +171,7 @@ def validate(
     check: Annotated[bool, typer.Option("--check", help="exit with 1 if a real run contradicts the simulator")] = False,
 ) -> None:
     """The simulator and real brokers side by side: what agrees, and what does not."""
+    from kafkasim.output_files import try_to_write
     from kafkasim.validation_commands import Request, compare_all
 
     if bool(names) == bool(from_):
@@ -181,7 +182,7 @@ def validate(
         _refuse("--from shows what is recorded: --set, --record and what says where brokers are belong to new runs")
     outputs = console.Outputs(json_, None, plot)  # it sees to it that the picture can be written
     if markdown is not None:
-        console.try_to_write(markdown)
+        try_to_write(markdown)
     scenarios = [_load(name, set_, {}) for name in names or []]
     request = Request(scenarios, runs, seeds, markdown, plot, record, from_, again)
     if from_:  # needs no brokers, and so no extra
@@ -286,7 +287,7 @@ def _real_kafka(bootstrap_server: str | None, kafka_home: Path | None, commands:
         from kafkasim.cluster.real_kafka import RealKafka
     except ImportError:
         _refuse("real brokers need the extra `cluster`: pip install 'kafkasim[cluster]'")
-    from kafkasim.cluster.users_site import PROCESS_VERBS
+    from kafkasim.faults import PROCESS_VERBS
     from kafkasim.values import hint
 
     given = {}

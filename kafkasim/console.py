@@ -6,12 +6,13 @@ import errno
 import json
 import os
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from kafkasim.output_files import OutputError, try_to_write, write_whole
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -22,10 +23,6 @@ if TYPE_CHECKING:
 
 _ERRORS_OF_OUTPUT = frozenset({errno.EBADF, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ENOSPC})
 _PATIENCE_S = 1.0  # nothing that takes less than this shows a progress bar
-
-
-class OutputError(ValueError):
-    """A file that cannot be written, found out before any work was done."""
 
 
 def make_console(stderr: bool = False) -> Console:
@@ -73,44 +70,6 @@ class Outputs:
 
             figure = plot_report(*picture)
             write_whole(self._plot, lambda path: figure.savefig(path, format=self._plot.suffix[1:].lower()))  # type: ignore[union-attr]  # seen above
-
-
-def try_to_write(path: Path) -> None:
-    """Whether a file can be made beside `path`, found out by making one: permission bits do not tell all."""
-    if path.is_dir():
-        raise OutputError(f"{path} is a folder; give a file's name")
-    if not path.parent.is_dir():
-        raise OutputError(f"{path} cannot be written: there is no folder {path.parent}")
-    if path.exists() and not path.is_file() and os.access(path, os.W_OK):
-        return
-    if path.exists() and not os.access(path, os.W_OK):
-        raise OutputError(f"{path} cannot be written: permission denied")
-    try:
-        with tempfile.TemporaryFile(dir=path.parent):
-            pass
-    except OSError as error:
-        raise OutputError(f"{path} cannot be written: {error.strerror}") from error
-
-
-def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Write beside `path`, then put in its place: whoever looks sees the old file or the new one, never half of one."""
-    path = path.resolve()  # a link goes on pointing to what it points to
-    beside: Path | None = None
-    try:
-        if path.exists() and not path.is_file():  # a device or a pipe cannot be replaced, only written to
-            write(path)
-            return
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
-        os.close(handle)
-        beside = Path(name)
-        write(beside)
-        beside.chmod(0o644)
-        beside.replace(path)
-    except OSError as error:
-        raise OutputError(f"{path} cannot be written: {error.strerror}") from error
-    finally:
-        if beside is not None:
-            beside.unlink(missing_ok=True)
 
 
 def say(sentence: str) -> None:

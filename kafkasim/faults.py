@@ -41,7 +41,7 @@ Step = Verb | Lasts | WaitInSync
 
 
 class ClusterVerbs(Protocol):
-    """What a backend may offer. Which of them it has are its capabilities, by name.
+    """What a backend may offer. What it cannot do, and to whom, it says when it is asked (injector.py, `Stage.cannot`).
 
     Two faults may hold the same thing: a link that was cut twice is whole again when it has been joined twice, and so for every pair of
     verbs here. Counting that is the backend's part.
@@ -92,6 +92,9 @@ class ClusterVerbs(Protocol):
     def fast_disk(self, node: str) -> None:
         """Back to the disk's own speed."""
 
+
+PROCESS_VERBS = ("kill", "start", "stop", "pause", "resume")  # of those above: what a signal does, or a command
+LINK_VERBS = ("cut", "join", "delay", "undelay", "reset", "drop_responses", "stop_dropping")
 
 # ---------------------------------------------------------------------------------------------------- when, and what every fault has
 

@@ -132,6 +132,17 @@ class Ledger:
     drained: bool = True  # False: something still moved when the drain's time was up
     notes: list[str] = field(default_factory=list)  # "fault 1 never fired: …"
 
+    def first_without_callback(self, producer: str, sent: int) -> int:
+        """The first of records 0 … `sent` - 1 without a callback, or `sent`: where a producer begins again with on.restart: resend."""
+        called_back = bytearray(sent)
+        for entry in self.callbacks:
+            if entry.producer == producer:
+                for number in entry.numbers:
+                    if number < sent:
+                        called_back[number] = 1
+        first_open = called_back.find(0)
+        return sent if first_open < 0 else first_open
+
     def digest(self) -> str:
         """SHA-256 over every entry, in order: equal for equal runs, on any machine and PYTHONHASHSEED."""
         hasher = hashlib.sha256()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from kafkasim import console
 from kafkasim.cluster.errors import ClusterError
+from kafkasim.output_files import OutputError, write_whole
 from kafkasim.scenario import Scenario
 from kafkasim.scenario_file import ScenarioError
 from kafkasim.validation_page import page, print_comparison, print_overview
@@ -74,10 +75,10 @@ def _show(request: Request, records: Sequence[Recorded], reasons: Reasons, failu
         from kafkasim.plots import plot_validation
 
         figure = plot_validation(comparisons)
-        console.write_whole(request.plot, partial(figure.savefig, format=request.plot.suffix[1:].lower(), bbox_inches="tight"))
+        write_whole(request.plot, partial(figure.savefig, format=request.plot.suffix[1:].lower(), bbox_inches="tight"))
     if request.markdown is not None:
         picture = os.path.relpath(request.plot, request.markdown.parent) if request.plot is not None else ""
-        console.write_whole(request.markdown, partial(Path.write_text, data=page(records, reasons, picture), encoding="utf-8"))
+        write_whole(request.markdown, partial(Path.write_text, data=page(records, reasons, picture), encoding="utf-8"))
 
 
 def _recorded(request: Request, outputs: console.Outputs, failures: list[str]) -> tuple[list[Recorded], Reasons]:
@@ -115,7 +116,7 @@ def _said(failures: list[str], of: str = "") -> Iterator[None]:
     """A failure that the user can mend is told at once, and ends nothing but what it happened in."""
     try:
         yield
-    except (ClusterError, ScenarioError) as error:
+    except (ClusterError, OutputError, ScenarioError) as error:
         sentence = f"{of}: {error}" if of else str(error)
         failures.append(sentence)
         console.complain(sentence)

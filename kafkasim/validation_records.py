@@ -10,12 +10,13 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, ValidationError
 
+from kafkasim.output_files import write_whole
 from kafkasim.report import Report
 from kafkasim.scenario import Scenario
 from kafkasim.scenario_file import Origins, Problem, ScenarioError, read_text, read_yaml
@@ -104,16 +105,9 @@ class Recorded(Kept):
         return self.model_dump_json(indent=1) + "\n"
 
     def write(self, folder: Path) -> Path:
-        """Write FOLDER/SCENARIO.json, whole or not at all, and say where. Raises ScenarioError where that is not possible."""
+        """Write FOLDER/SCENARIO.json, whole or not at all, and say where. Raises OutputError where that is not possible."""
         path = folder / f"{self.scenario}.json"
-        try:
-            # Beside it first, then in its place: whoever looks sees the old file or the new one. No name that `read_all` would find.
-            with TemporaryDirectory(dir=folder, prefix=f".{self.scenario}.") as beside:
-                new = Path(beside, path.name)
-                new.write_text(self.to_json(), encoding="utf-8")
-                new.replace(path)
-        except OSError as error:
-            raise ScenarioError([Problem(str(path), f"cannot be written: {error.strerror}")]) from None
+        write_whole(path, partial(Path.write_text, data=self.to_json(), encoding="utf-8"))
         return path
 
     @classmethod

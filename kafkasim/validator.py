@@ -90,7 +90,13 @@ def simulate_again(recorded: Recorded, seeds: int = SEEDS, tick: Tick | None = N
         raise _record_again(recorded, "the scenario is not the one that was really run any more")
     ranges = simulate_ranges(list(simulate(fitted, seeds, tick)))
     commands = (_command(called, recorded.changes, len(recorded.real), seeds),)
-    now = {"simulated": ranges, "scenario_id": fitted.scenario_id, "kafkasim": version("kafkasim"), "commands": commands}
+    now = {
+        "title": fitted.title,
+        "simulated": ranges,
+        "scenario_id": fitted.scenario_id,
+        "kafkasim": version("kafkasim"),
+        "commands": commands,
+    }
     return recorded.model_copy(update=now)
 
 

@@ -205,3 +205,35 @@ def consume(commit: str, worker_commit: Finished) -> Loop:
     """The loop that a scenario's `commit:` names."""
     loops = {"after-processing": after_processing, "before-processing": before_processing, "auto": auto}
     return worker_threads(worker_commit) if commit == "worker-threads" else loops[commit]()
+
+
+# ---------------------------------------------------------------------------------------------------- for both interpreters
+
+
+class Awaited:
+    """Records that are sent again, and the loop that waits for their callbacks. `spool`: they came out of the spool."""
+
+    __slots__ = ("failed", "loop", "numbers", "open", "spool")
+
+    def __init__(self, loop: Loop, numbers: Sequence[int], spool: bool) -> None:
+        self.loop = loop
+        self.numbers = numbers
+        self.spool = spool
+        self.open = len(numbers)
+        self.failed: list[int] = []
+
+
+def answer_awaited(waiting: dict[int, Awaited], numbers: Sequence[int], failed: bool) -> tuple[list[int], list[Awaited]]:
+    """Callbacks came for `numbers`: those that no loop waits for, and what has all its callbacks now, to be answered with `failed`."""
+    fresh, complete = list[int](), list[Awaited]()
+    for number in numbers:
+        awaited = waiting.pop(number, None)
+        if awaited is None:
+            fresh.append(number)
+            continue
+        awaited.open -= 1
+        if failed:
+            awaited.failed.append(number)
+        if not awaited.open:
+            complete.append(awaited)
+    return fresh, complete

@@ -47,9 +47,8 @@ class Application:
         log: Path,
     ) -> None:
         self.name = name
-        self.restarts = (
-            0  # how often it will be started yet after having been brought down, as far as is known: for each there is a standby
-        )
+        # How often it will be started yet after having been brought down, as far as is known: for each there is a standby.
+        self.restarts = 0
         self._command = command
         self._spec = spec
         self._go = go

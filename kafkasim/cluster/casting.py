@@ -184,7 +184,7 @@ class Cast:
             dedup_where=self._flag_store(group),
             dedup_namespace=f"kafkasim:{self._names.tag}",
             producers=[producer.name for producer in self._scenario.producers],
-            # Several members would have to count together: for them a `when` strikes a moment late.
+            # Simplified: several members would have to count together, so for them a `when` strikes a moment late.
             gates=self._gates("processed", group.group) if group.members == 1 else [],
             handled_before=0,
             seed=Random(f"{self._seed}/{member}").getrandbits(32),

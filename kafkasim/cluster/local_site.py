@@ -21,13 +21,12 @@ from kafkasim.cluster.names import OFFSETS_TOPIC, Names
 from kafkasim.cluster.processes import Process
 from kafkasim.cluster.site import Doomed, Drivers, Made
 from kafkasim.cluster.warden import Warden
-from kafkasim.faults import Verb
+from kafkasim.faults import LINK_VERBS, Verb
 from kafkasim.scenario import Scenario
 
 _OFFSETS_REPLICAS = 3  # offsets.topic.replication.factor
 _PATIENCE_S = 120.0
 _LEAST_SLOTS = 3
-_LINK_VERBS = frozenset({"cut", "join", "delay", "undelay", "reset", "drop_responses", "stop_dropping"})
 
 
 class Plan:
@@ -183,7 +182,7 @@ class LocalSite:
 
     def cannot(self, verb: Verb) -> str:
         """See Site: where a machine has one loopback address only, brokers reach each other without a proxy."""
-        if verb.name in _LINK_VERBS and not self.links.known(str(verb.arguments[0]), str(verb.arguments[1])):
+        if verb.name in LINK_VERBS and not self.links.known(str(verb.arguments[0]), str(verb.arguments[1])):
             return f"there is no proxy between {verb.arguments[0]} and {verb.arguments[1]} on this machine"
         return ""
 

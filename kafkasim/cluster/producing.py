@@ -11,14 +11,28 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
 
 from kafkasim.cluster.client_api import Delivery, ProducerClient
 from kafkasim.cluster.specs import ProducerSpec, read_producer, runs
 from kafkasim.cluster.telling import Parent, guarded, leave
 from kafkasim.stores import SqliteSpool
-from kafkasim.workload import ON_FAILURE, AwaitBroker, GiveUp, Loop, Resend, Send, SpoolPut, SpoolRemove, SpoolTake, drain_spool, produce
+from kafkasim.workload import (
+    ON_FAILURE,
+    AwaitBroker,
+    Awaited,
+    GiveUp,
+    Loop,
+    Resend,
+    Send,
+    SpoolPut,
+    SpoolRemove,
+    SpoolTake,
+    answer_awaited,
+    drain_spool,
+    produce,
+)
 
 _SPOOL_LIMIT = 500
 _LOOK_MS = 50.0  # the longest wait, and how often a state that only counts up or down is told
@@ -71,17 +85,6 @@ def _client(spec: ProducerSpec) -> StandbyProducer:
 
 
 @dataclass(slots=True)
-class _Awaited:
-    """Records that are sent again, and the loop that waits for their callbacks."""
-
-    loop: Loop
-    numbers: list[int]
-    spool: bool
-    open: int
-    failed: list[int] = field(default_factory=list)
-
-
-@dataclass(slots=True)
 class _Asked:
     """Records that the client was asked to send, and has not handed to send() yet. First sends are told once they are."""
 
@@ -108,8 +111,8 @@ class ProducingApplication:
         self._asked_told = self._sent_told = max(spec.first, spec.sent_before)  # first sends below these were told as asked for, as sent
         self._heard = False  # a callback has just come: it may be what send() was waiting for
         self._open = 0
-        self._resends: deque[tuple[float, _Awaited]] = deque()  # and when they are due: all wait equally long, so the first is the first
-        self._awaited: dict[int, _Awaited] = {}
+        self._resends: deque[tuple[float, Awaited]] = deque()  # and when they are due: all wait equally long, so the first is the first
+        self._awaited: dict[int, Awaited] = {}
         self._spool_thread = drain_spool(_SPOOL_LIMIT)
         self._spool_due: float | None = None
         self._draining = False
@@ -163,7 +166,7 @@ class ProducingApplication:
             self._at_gate = bool(self._gates) and self._next == self._gates[0]
             self._mind_gate()
 
-    def _send_again(self, awaited: _Awaited) -> None:
+    def _send_again(self, awaited: Awaited) -> None:
         for number in awaited.numbers:
             self._awaited[number] = awaited
         self._send(awaited.numbers, awaited.spool)
@@ -301,17 +304,9 @@ class ProducingApplication:
 
     def _answer_awaited(self, numbers: Sequence[int], failed: bool) -> list[int]:
         """Callbacks of re-sent records go back to the loop that re-sent them; the others are returned."""
-        fresh = []
-        for number in numbers:
-            awaited = self._awaited.pop(number, None)
-            if awaited is None:
-                fresh.append(number)
-                continue
-            awaited.open -= 1
-            if failed:
-                awaited.failed.append(number)
-            if not awaited.open:
-                self._run(awaited.loop, awaited.failed)
+        fresh, complete = answer_awaited(self._awaited, numbers, failed)
+        for awaited in complete:
+            self._run(awaited.loop, awaited.failed)
         return fresh
 
     def _run(self, loop: Loop, answer: object) -> None:
@@ -355,7 +350,7 @@ class ProducingApplication:
     def _resend_later(self, loop: Loop, numbers: list[int]) -> None:
         spool = loop is self._spool_thread
         due = self._parent.now() + (0.0 if spool else self._spec.retry_backoff_ms)
-        self._resends.append((due, _Awaited(loop, numbers, spool, len(numbers))))
+        self._resends.append((due, Awaited(loop, numbers, spool)))
 
     def _look_at_spool_later(self) -> None:
         pending = self._spool is not None and self._spool.pending()

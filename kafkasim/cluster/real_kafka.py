@@ -64,12 +64,6 @@ class RealKafka:
         self.close()
 
     @property
-    def capabilities(self) -> frozenset[str]:
-        """The verbs that can be done to real processes and links; which of them to which node, a run finds out."""
-        processes = {"kill", "start", "stop", "pause", "resume"}
-        return frozenset(processes | {"cut", "join", "delay", "undelay", "reset", "drop_responses", "stop_dropping"})
-
-    @property
     def client_versions(self) -> Mapping[str, str]:
         """Of the real clients: Java's are those of the jars, librdkafka says its own."""
         java = self._distribution.version if self._distribution is not None else "unknown"

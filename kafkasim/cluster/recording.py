@@ -32,15 +32,8 @@ class ProducerRecord:
     @property
     def begin_at(self) -> int:
         """on.restart: the next record, or the first that never had a callback."""
-        if self._on_restart == "continue" or not self.handed_over:
-            return self.handed_over
-        called_back = bytearray(len(self._arrivals))
-        for entry in self._ledger.callbacks:
-            if entry.producer == self.name:
-                for number in entry.numbers:
-                    called_back[number] = 1
-        first_open = called_back.find(0)
-        return self.handed_over if first_open < 0 else min(first_open, self.handed_over)
+        sent = self.handed_over
+        return sent if self._on_restart == "continue" else self._ledger.first_without_callback(self.name, sent)
 
     def told(self, event: Event, now: float) -> None:
         """An event of the application, at `now` on the clock."""

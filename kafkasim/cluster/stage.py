@@ -14,7 +14,7 @@ from kafkasim.cluster.clock import RealClock
 from kafkasim.cluster.errors import ClusterError
 from kafkasim.cluster.names import Names
 from kafkasim.cluster.site import Doomed, Site
-from kafkasim.faults import Verb
+from kafkasim.faults import PROCESS_VERBS, Verb
 from kafkasim.ledger import Ledger
 from kafkasim.progress import Progress
 from kafkasim.protocol.records import TopicPartition
@@ -143,7 +143,7 @@ class RealCluster:
             what = "a power failure cannot be made" if verb.name == "power_off" else "a disk cannot be slowed down"
             return f"{what} from outside a real machine"
         nodes = [str(argument) for argument in verb.arguments if isinstance(argument, str)]
-        if verb.name in {"kill", "start", "stop", "pause", "resume"} and nodes[0] in self._slots:
+        if verb.name in PROCESS_VERBS and nodes[0] in self._slots:
             return ""  # applications are processes of ours, wherever the brokers are
         return self._site.cannot(self._translated(verb))
 

@@ -23,11 +23,10 @@ from kafkasim.cluster.jars import Distribution, compile_drivers, driver_command
 from kafkasim.cluster.names import Names
 from kafkasim.cluster.site import Doomed, Drivers, Made
 from kafkasim.cluster.warden import Warden
-from kafkasim.faults import Verb
+from kafkasim.faults import PROCESS_VERBS, Verb
 from kafkasim.protocol.config import belongs_to_place
 from kafkasim.scenario import Scenario, as_text
 
-PROCESS_VERBS = ("kill", "start", "stop", "pause", "resume")
 _UNDONE_BY: Mapping[str, str] = {"kill": "start", "stop": "start", "pause": "resume"}
 _COMMAND_S = 120.0
 _FRESH_S = 0.5  # how long what a broker has said about itself and about leaders may be believed

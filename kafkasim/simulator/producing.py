@@ -22,7 +22,21 @@ from kafkasim.protocol.node import Output
 from kafkasim.protocol.producer import NEVER, Producer
 from kafkasim.protocol.records import TopicPartition
 from kafkasim.stores import Spool
-from kafkasim.workload import ON_FAILURE, AwaitBroker, GiveUp, Loop, Resend, Send, SpoolPut, SpoolRemove, SpoolTake, drain_spool, produce
+from kafkasim.workload import (
+    ON_FAILURE,
+    AwaitBroker,
+    Awaited,
+    GiveUp,
+    Loop,
+    Resend,
+    Send,
+    SpoolPut,
+    SpoolRemove,
+    SpoolTake,
+    answer_awaited,
+    drain_spool,
+    produce,
+)
 
 _SPOOL_LIMIT = 500
 _NONE = Error.NONE  # looked up once: CPython takes ten times as long for a member of an Enum as for a global
@@ -48,15 +62,8 @@ class Source:
 
     def restart_at(self, ledger: Ledger) -> int:
         """on.restart: the next record, or the first that never had a callback (as the ledger, which outlives everything, has it)."""
-        if self.on_restart == "continue" or not self.handed_over:
-            return self.handed_over
-        called_back = bytearray(len(self.arrivals))
-        for entry in ledger.callbacks:
-            if entry.producer == self.name:
-                for number in entry.numbers:
-                    called_back[number] = 1
-        first_open = called_back.find(0)
-        return self.handed_over if first_open < 0 else min(first_open, self.handed_over)
+        sent = self.handed_over
+        return sent if self.on_restart == "continue" else ledger.first_without_callback(self.name, sent)
 
     def begin_run(self, ledger: Ledger) -> None:
         """WHEN a record is first handed over after another producer's; THEN a new entry begins. What follows only moves `handed_over`:
@@ -89,8 +96,8 @@ class ProducingApplication:
         self._end = self._next  # records below this may be sent: set by the step Send
         # When the next hand-over is due; found at the end of an event, and forgotten at the next one that may change the client's queues.
         self._hand_over_at: float | None = None
-        self._queue: deque[tuple[float, _Awaited]] = deque()  # re-sends and when they are due
-        self._awaited: dict[int, _Awaited] = {}
+        self._queue: deque[tuple[float, Awaited]] = deque()  # re-sends and when they are due
+        self._awaited: dict[int, Awaited] = {}
         self._spool_thread = drain_spool(_SPOOL_LIMIT)
         self._spool_due: float | None = None
         self._draining = False
@@ -231,7 +238,7 @@ class ProducingApplication:
         source = self._source
         return source.keys is None and source.spool is None and not self._queue and self.client.would_not_notice(event, now)
 
-    def _send_again(self, awaited: _Awaited, now: float) -> list[Output]:
+    def _send_again(self, awaited: Awaited, now: float) -> list[Output]:
         source = self._source
         numbers = awaited.numbers
         for number in numbers:
@@ -282,17 +289,9 @@ class ProducingApplication:
 
     def _answer_awaited(self, numbers: Sequence[int], failed: bool, now: float) -> list[int]:
         """Callbacks of re-sent records go back to the loop that re-sent them; the others are returned."""
-        fresh = []
-        for number in numbers:
-            awaited = self._awaited.pop(number, None)
-            if awaited is None:
-                fresh.append(number)
-                continue
-            awaited.open -= 1
-            if failed:
-                awaited.failed.append(number)
-            if not awaited.open:
-                self._run(awaited.loop, awaited.failed, now)
+        fresh, complete = answer_awaited(self._awaited, numbers, failed)
+        for awaited in complete:
+            self._run(awaited.loop, awaited.failed, now)
         return fresh
 
     def _run(self, loop: Loop, answer: object, now: float) -> None:
@@ -319,7 +318,7 @@ class ProducingApplication:
                     case Resend(numbers):
                         spool = loop is self._spool_thread
                         due = now if spool else now + source.retry_backoff_ms
-                        self._queue.append((due, _Awaited(loop, list(numbers), spool)))
+                        self._queue.append((due, Awaited(loop, list(numbers), spool)))
                         return
                     case AwaitBroker():
                         self._draining = False
@@ -336,19 +335,6 @@ class ProducingApplication:
         if not self._draining and self._source.spool is not None and self._source.spool.pending():
             self._draining = True
             self._run(self._spool_thread, True, now)
-
-
-class _Awaited:
-    """Records that were sent again, and the loop that waits for their callbacks."""
-
-    __slots__ = ("failed", "loop", "numbers", "open", "spool")
-
-    def __init__(self, loop: Loop, numbers: list[int], spool: bool) -> None:
-        self.loop = loop
-        self.numbers = numbers
-        self.spool = spool
-        self.open = len(numbers)
-        self.failed: list[int] = []
 
 
 def close_ledger(ledger: Ledger, sources: Sequence[Source], zero: float) -> None:

@@ -33,12 +33,6 @@ class Simulator:
 
     name = "simulator"
     client_versions = None
-    capabilities = frozenset(
-        {
-            *("kill", "start", "stop", "pause", "resume", "power_off", "slow_disk", "fast_disk"),
-            *("cut", "join", "delay", "undelay", "reset", "drop_responses", "stop_dropping"),
-        }
-    )
 
     def run(self, scenario: Scenario, seed: int, trace: Trace | None = None, tick: Tick | None = None) -> Ledger:
         """Run once, deterministically by (scenario, seed). Times in the ledger are ms since the workload began."""

@@ -9,6 +9,7 @@ from cluster.second_draw import may_be_drawn_again
 from rich.console import Console
 
 from kafkasim.ledger import Callback, FaultApplied, Handled, Ledger, LogEntry, Sent
+from kafkasim.output_files import OutputError
 from kafkasim.plots import plot_validation
 from kafkasim.promises import Verdict
 from kafkasim.report import make_report
@@ -343,10 +344,10 @@ def test_a_folder_without_records_and_a_record_under_another_name_are_mistakes(t
 
 def test_a_record_that_cannot_be_written_leaves_nothing_behind(tmp_path):
     (tmp_path / "lesson.json").mkdir()
-    with pytest.raises(ScenarioError, match=r"lesson\.json: cannot be written: Is a directory"):
+    with pytest.raises(OutputError, match=r"lesson\.json cannot be written: Is a directory"):
         recorded().write(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["lesson.json"]
-    with pytest.raises(ScenarioError, match="cannot be written: No such file or directory"):
+    with pytest.raises(OutputError, match="cannot be written: No such file or directory"):
         recorded().write(tmp_path / "nowhere")
 
 

@@ -36,7 +36,6 @@ class FakeKafka:
     """A simulator that poses as real brokers."""
 
     name = "cluster"
-    capabilities: frozenset[str] = frozenset()
     client_versions: Mapping[str, str] = {"java": "4.1.1"}
     versions: Mapping[str, str] = {"java": "17"}
 
