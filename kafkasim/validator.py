@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from importlib.metadata import version
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
 
@@ -151,6 +152,7 @@ def simulate(scenario: Scenario, seeds: int, tick: Tick | None = None) -> Iterab
 
 def _submitted(pool: ProcessPoolExecutor, scenario: Scenario, seeds: int) -> Iterator[Report]:
     """The workers start here; until they ignore Ctrl-C themselves, they do not get it, as they inherit what is blocked."""
+    resource_tracker.ensure_running()  # which the first worker would start, and that lets Ctrl-C through again
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         return pool.map(_one, [(scenario, seed) for seed in range(1, seeds + 1)])

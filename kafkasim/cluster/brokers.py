@@ -36,6 +36,8 @@ CONTROLLER_NAME = f"controller-{CONTROLLER}"
 _UP_WITHIN_S = 90.0
 _ENDS_WITHIN_S = 60.0  # of a controlled shutdown, before a start has it killed
 _LOG_LINES = 15
+_ERROR_LINES = 4  # of them, for the first error with its exceptions
+_WHOLE_LOG = 1_000_000  # lines: all that is kept
 _JVM = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData")
 
 
@@ -286,10 +288,16 @@ def _host(number: int) -> str:
 
 
 def _why(what: str, process: Process) -> str:
-    """In one sentence where Kafka refuses a value of cluster.config; else `what` happened, and the end of the log."""
-    log = process.tail(_LOG_LINES)
-    refused = re.search(r"ConfigException: (.+)", log)
-    return f"Kafka does not accept `cluster: config:`: {refused[1]}" if refused else f"{what}; the end of its log:\n{log}"
+    """In one sentence where Kafka refuses a value of cluster.config; else `what` happened, and the log: its first error, and its end."""
+    log = process.tail(_WHOLE_LOG).splitlines()
+    refused = next(filter(None, (re.search(r"ConfigException: (.+)", line) for line in log)), None)
+    if refused:
+        return f"Kafka does not accept `cluster: config:`: {refused[1]}"
+    error = next((place for place, line in enumerate(log) if re.search(r"\b(ERROR|FATAL)\b", line)), len(log))
+    said, lines = "the end of its log", log[-_LOG_LINES:]
+    if error < len(log) - _LOG_LINES:  # a shutdown has more to tell than what brought it about
+        said, lines = "the first error in its log, and its end", [*log[error : error + _ERROR_LINES], "…", *lines[_ERROR_LINES + 1 :]]
+    return "\n".join([f"{what}; {said}:", *lines])
 
 
 def _joined(places: Iterable[tuple[str, int]]) -> str:

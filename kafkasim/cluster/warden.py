@@ -30,7 +30,14 @@ class Warden:
         command = [sys.executable, "-I", "-S", str(Path(__file__).resolve())]
         nowhere = subprocess.DEVNULL  # it must not keep open a pipe that we write into: whoever reads that would wait for the warden
         self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=nowhere, stderr=nowhere, cwd="/", start_new_session=True, bufsize=0
+            command,
+            stdin=subprocess.PIPE,
+            stdout=nowhere,
+            stderr=nowhere,
+            cwd="/",
+            start_new_session=True,
+            bufsize=0,
+            preexec_fn=_ignore_a_terminal,  # noqa: PLW1509  (it takes no lock, and from its first moment on the warden ignores them)
         )
         assert self._process.stdin is not None, "a pipe was asked for"
         self._pipe = self._process.stdin
@@ -72,6 +79,12 @@ class Warden:
             _write(self._pipe.fileno(), message)
 
 
+def _ignore_a_terminal() -> None:
+    """Between fork and exec, which keeps what is ignored."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_IGN)
+
+
 def _write(pipe: int, message: Sequence[str | int]) -> None:
     os.write(pipe, json.dumps(message).encode() + b"\n")
 
@@ -81,8 +94,6 @@ def _write(pipe: int, message: Sequence[str | int]) -> None:
 
 def main() -> None:
     """Keep the lists until the input ends; then act on them."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
-        signal.signal(number, signal.SIG_IGN)
     groups: dict[int, None] = {}
     folders: list[str] = []
     commands: list[list[str]] = []

@@ -20,6 +20,8 @@ from kafkasim.cluster.telling import Parent, guarded, leave
 
 Answer = Callable[[int], Delivery | None]
 
+PATIENCE_S = 60.0  # as in patience.py, which a process of its own cannot import
+
 
 def acknowledged(number: int) -> Delivery:
     return Delivery(number, "", False, "orders-0", number)
@@ -163,7 +165,7 @@ class Told:
     def gone(self) -> None:
         """Wait for the application's end."""
         assert self._work is not None
-        self._work.join(5.0)
+        self._work.join(PATIENCE_S)
         assert not self._work.is_alive()
         self.parent.tell("gone")
         self.wait(lambda: self.of("gone"))
@@ -190,7 +192,7 @@ class Told:
     def wait(self, true: Callable[[], object]) -> None:
         """Until it is; a test that waits in vain fails."""
         with self._news:
-            assert self._news.wait_for(true, 5.0), self.events
+            assert self._news.wait_for(true, PATIENCE_S), self.events
 
     def _listen(self) -> None:
         with os.fdopen(self._events, "rb") as lines:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import shutil
 import socket
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from cluster.patience import eventually
 from confluent_kafka import Producer
 
 from kafkasim.cluster import admin as admin_module
@@ -25,13 +25,6 @@ from kafkasim.cluster.warden import Warden
 from kafkasim.protocol.records import TopicPartition
 
 RECORDS = 5000
-
-
-def eventually(true: Callable[[], bool], within_s: float) -> bool:
-    deadline = time.monotonic() + within_s
-    while not true() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return true()
 
 
 @pytest.mark.parametrize("listening", [False, True], ids=["nobody", "somebody who is no broker"])
@@ -87,12 +80,12 @@ def real(tmp_path: Path) -> Iterator[Real]:
 @pytest.mark.slow
 def test_administrator_and_view_agree_on_what_becomes_of_a_topic(real: Real) -> None:
     admin, view = real.admin, real.view
-    assert eventually(lambda: all(view.in_sync(broker) for broker in (1, 2)), 30)
+    assert eventually(lambda: all(view.in_sync(broker) for broker in (1, 2)))
     admin.create_topic("orders", [[2, 1], [1, 2]], {"min.insync.replicas": "1"})
     with pytest.raises(ClusterError, match=r"did not create the topic orders: .*already exists"):
         admin.create_topic("orders", [[2, 1]], {})
     assert [each.leader for each in admin.describe("orders")] == [2, 1]
-    assert eventually(lambda: len(view.held_by(2)) == 2, 10)
+    assert eventually(lambda: len(view.held_by(2)) == 2)
 
     producer = Producer({"bootstrap.servers": real.brokers.admin_bootstrap, "acks": "all", "log_level": 0})
     for number in range(RECORDS):
@@ -107,26 +100,26 @@ def test_administrator_and_view_agree_on_what_becomes_of_a_topic(real: Real) -> 
     real.brokers.pause("broker-2")
     assert not admin.answers(2), "it is registered still, and does not answer"
     assert admin.end_offsets("orders", 1) == [RECORDS], "the paused leader is not asked for ever, nor believed"
-    assert eventually(lambda: view.brokers[2].fenced and not view.in_sync(2), 10)
+    assert eventually(lambda: view.brokers[2].fenced and not view.in_sync(2))
     state = view.partition("orders", 0)
     assert state is not None
     assert (state.leader, state.leader_epoch, state.isr) == (1, 1, (1,))
     real.brokers.resume("broker-2")
-    assert eventually(lambda: view.in_sync(2), 30)
+    assert eventually(lambda: view.in_sync(2))
     admin.elect_preferred([("orders", 0), ("orders", 1)])
-    assert eventually(lambda: (state := view.partition("orders", 0)) is not None and state.leader == 2, 10)
+    assert eventually(lambda: (state := view.partition("orders", 0)) is not None and state.leader == 2)
     elected = [change.event for change in view.changes if change.kind == "LeaderElected"]
     assert [event.leader for event in elected if event.partition == TopicPartition("orders", 0)] == [2, 1, 2]
 
     admin.delete_topics(["orders", "never-was"])
-    assert eventually(lambda: view.partition("orders", 0) is None, 10)
+    assert eventually(lambda: view.partition("orders", 0) is None)
 
 
 @pytest.mark.kafka
 @pytest.mark.slow
 def test_a_log_that_grows_by_halves_of_batches_and_is_cut_off_is_followed(real: Real) -> None:
     real.admin.create_topic("orders", [[2, 1], [1, 2]], {})
-    assert eventually(lambda: len(real.view.held_by(1)) == 2, 10)
+    assert eventually(lambda: len(real.view.held_by(1)) == 2)
     seen = real.view.changes
     copy = real.folder / "copy"
     view = real.observe("copied", copy)
@@ -136,10 +129,10 @@ def test_a_log_that_grows_by_halves_of_batches_and_is_cut_off_is_followed(real: 
     for end in range(0, len(written), 997):
         with target.open("wb" if not end else "ab") as file:
             file.write(written[end : end + 997])
-    assert eventually(lambda: len(view.held_by(1)) == 2, 20)
+    assert eventually(lambda: len(view.held_by(1)) == 2)
     assert [change.event for change in view.changes[: len(seen)]] == [change.event for change in seen]
 
     target.write_bytes(b"")
-    assert eventually(lambda: not view.brokers and not view.held_by(1), 10)
+    assert eventually(lambda: not view.brokers and not view.held_by(1))
     shutil.copyfile(segment, target)
-    assert eventually(lambda: len(view.held_by(1)) == 2, 10)
+    assert eventually(lambda: len(view.held_by(1)) == 2)

@@ -418,8 +418,8 @@ def test_automatic_commits_are_told_and_wakeup_ends_a_real_poll(kafka: RealKafka
     polled(consumer, bool)
     threading.Timer(0.3, consumer.wakeup).start()
     began = time.monotonic()
-    assert consumer.poll(20_000.0, 500) == []
-    assert time.monotonic() - began < 10.0
+    assert consumer.poll(60_000.0, 500) == []
+    assert time.monotonic() - began < 30.0
     consumer.close()
     assert CommitSeen((("orders-0", 1),), "") in consumer.events()
 

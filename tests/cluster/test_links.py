@@ -10,13 +10,13 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
+from cluster.patience import PATIENCE_S, eventually
 
 from kafkasim.cluster.connection import Frames
 from kafkasim.cluster.errors import ClusterError
 from kafkasim.cluster.links import Links
 
 A_WHILE = 0.06  # longer than anything takes that is not held back
-PATIENCE = 4.0
 
 Pair = tuple[socket.socket, socket.socket]
 
@@ -31,7 +31,7 @@ class Server:
 
     def start(self) -> None:
         self.listener = socket.create_server(self.address)
-        self.listener.settimeout(PATIENCE)
+        self.listener.settimeout(PATIENCE_S)
         self.address = self.listener.getsockname()
 
     def die(self) -> None:
@@ -39,7 +39,7 @@ class Server:
 
     def accept(self) -> socket.socket:
         accepted = self.listener.accept()[0]
-        accepted.settimeout(PATIENCE)
+        accepted.settimeout(PATIENCE_S)
         self.ends.append(accepted)
         return accepted
 
@@ -76,7 +76,7 @@ def connected(links: Links, server: Server) -> Pair:
 
 
 def reached(address: tuple[str, int], server: Server) -> Pair:
-    client = socket.create_connection(address, PATIENCE)
+    client = socket.create_connection(address, PATIENCE_S)
     server.ends.append(client)
     return client, server.accept()
 
@@ -118,13 +118,6 @@ def frame(body: bytes) -> bytes:
 def connects(address: tuple[str, int]) -> bool:
     with socket.socket() as end:
         return end.connect_ex(address) == 0
-
-
-def eventually(true: Callable[[], bool]) -> bool:
-    until = time.monotonic() + PATIENCE
-    while not (happened := true()) and time.monotonic() < until:
-        time.sleep(0.005)
-    return happened
 
 
 # ---------------------------------------------------------------------------------------------------- bytes
@@ -214,7 +207,7 @@ def test_a_killed_server_is_heard_of_as_its_kernel_tells_it(links: Links, server
     assert client.recv(1) == b"", "with nothing unread the kernel sends FIN"
     client, broker = reached(links.add("client-2", "broker-1", server.address), server)
     client.sendall(b"unread request")
-    assert not hears_nothing(broker)
+    assert select.select([broker], [], [], PATIENCE_S)[0]
     broker.close()
     assert met_reset(client), "with something unread it sends RST"
 
@@ -224,11 +217,11 @@ def test_while_a_server_is_down_connects_are_refused_and_then_accepted_when_it_i
     server.die()
     links.down("broker-1")
     with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(address, PATIENCE)
+        socket.create_connection(address, PATIENCE_S)
     links.up("broker-1")
     time.sleep(A_WHILE)
     with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(address, PATIENCE)
+        socket.create_connection(address, PATIENCE_S)
     server.start()
     assert eventually(lambda: connects(address))
 
@@ -243,13 +236,13 @@ def test_a_server_that_dies_again_while_it_is_waited_for_stays_down(links: Links
     server.start()
     time.sleep(A_WHILE)
     with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(address, PATIENCE)
+        socket.create_connection(address, PATIENCE_S)
 
 
 def test_a_server_that_refuses_resets_the_client(links: Links, server: Server) -> None:
     address = links.add("client-1", "broker-1", server.address)
     server.die()
-    with pytest.raises(ConnectionResetError), socket.create_connection(address, PATIENCE) as client:
+    with pytest.raises(ConnectionResetError), socket.create_connection(address, PATIENCE_S) as client:
         client.recv(1)
 
 
@@ -357,7 +350,7 @@ def test_across_a_cut_nobody_gets_connected_and_after_the_join_everybody_does(li
     errors = {}
     for place, client in clients.items():
         client.setblocking(True)
-        assert select.select([], [client], [], PATIENCE)[1]
+        assert select.select([], [client], [], PATIENCE_S)[1]
         errors[place] = client.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
     assert errors == {address: 0, down: errno.ECONNREFUSED, later: 0}
     for place, reached_server in ((address, server), (later, third)):
@@ -373,26 +366,30 @@ def test_delays_add_up_each_way_for_itself_and_the_oldest_ends_first(links: Link
     client, broker = connected(links, server)
     links.delay("client-1", "broker-1", 100.0, 0.0)
     links.delay("client-1", "broker-1", 40.0, 0.0)
-    assert trip(client, broker) >= 0.14
-    assert trip(broker, client) < 0.1
+    assert quickest_trip(client, broker) >= 0.14
+    assert quickest_trip(broker, client) < 0.1
     links.undelay("client-1", "broker-1")
-    assert 0.04 <= trip(client, broker) < 0.1
+    assert 0.04 <= quickest_trip(client, broker) < 0.1
     links.undelay("client-1", "broker-1")
-    assert trip(client, broker) < 0.04
+    assert quickest_trip(client, broker) < 0.04
     with pytest.raises(AssertionError, match="client-1>broker-1 is sped up without having been slowed down"):
         links.undelay("client-1", "broker-1")
 
 
-def trip(sender: socket.socket, receiver: socket.socket) -> float:
-    since = time.monotonic()
-    sender.sendall(b"x")
-    assert received(receiver, 1) == b"x"
-    return time.monotonic() - since
+def quickest_trip(sender: socket.socket, receiver: socket.socket) -> float:
+    """Of several, because the machine is not ours alone."""
+    took = []
+    for _ in range(10):
+        since = time.monotonic()
+        sender.sendall(b"x")
+        assert received(receiver, 1) == b"x"
+        took.append(time.monotonic() - since)
+    return min(took)
 
 
 def test_jitter_varies_a_delay_never_below_zero_and_never_the_order(server: Server) -> None:
-    drawn = iter([1.0, 0.0, 0.0])
-    links = Links(random=lambda: next(drawn))
+    drawn = iter([1.0])
+    links = Links(random=lambda: next(drawn, 0.0))
     client, broker = connected(links, server)
     links.delay("client-1", "broker-1", 20.0, 80.0)
     since = time.monotonic()
@@ -401,7 +398,7 @@ def test_jitter_varies_a_delay_never_below_zero_and_never_the_order(server: Serv
     client.sendall(b"fast")
     assert received(broker, 8) == b"slowfast"
     assert time.monotonic() - since >= 0.1
-    assert trip(client, broker) < 0.1, "20 ms less 80 ms is no wait"
+    assert quickest_trip(client, broker) < 0.1, "20 ms less 80 ms is no wait"
     links.close()
 
 
@@ -414,7 +411,7 @@ def test_a_delay_does_not_limit_throughput(links: Links, server: Server) -> None
     sender.start()
     assert len(received(broker, len(data))) == len(data)
     assert broker.recv(1) == b""
-    assert 0.1 <= time.monotonic() - since < 1.0, "122 chunks, one after another, would take 12 s"
+    assert 0.1 <= time.monotonic() - since < 6.0, "122 chunks, one after another, would take 12 s"
     sender.join()
 
 
@@ -429,9 +426,9 @@ def test_the_end_of_an_idle_connection_is_delayed_as_bytes_are(links: Links, ser
 
 def test_what_is_under_way_when_a_link_is_cut_arrives_as_in_the_simulator(links: Links, server: Server) -> None:
     client, broker = connected(links, server)
-    links.delay("client-1", "broker-1", 50.0, 0.0)
+    links.delay("client-1", "broker-1", 400.0, 0.0)
     client.sendall(b"before")
-    time.sleep(0.02)
+    time.sleep(0.2)
     links.cut("client-1", "broker-1")
     client.sendall(b"after")
     assert received(broker, 6) == b"before"
@@ -458,9 +455,9 @@ def test_a_lost_answer_resets_both_sides_after_the_request_arrived_and_earlier_a
 def test_an_answer_is_lost_though_its_request_is_still_under_way_with_others(links: Links, server: Server) -> None:
     client, broker = connected(links, server)
     links.drop_responses("broker-1", "client-1", 1.0)
-    links.delay("client-1", "broker-1", 60.0, 0.0)
+    links.delay("client-1", "broker-1", 400.0, 0.0)
     client.sendall(b"the next request")
-    time.sleep(0.02)
+    time.sleep(0.2)
     broker.sendall(frame(b"answer"))
     assert met_reset(client)
     assert received(broker, 16) == b"the next request"

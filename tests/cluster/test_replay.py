@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from cluster import run_fakes
+from cluster.patience import PATIENCE_S, eventually
 from cluster.run_fakes import FakeSite
 
 from kafkasim import Scenario
@@ -52,13 +53,6 @@ def site(tmp_path: Path) -> Iterator[FakeSite]:
     made.close()
 
 
-def patiently(true: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 10.0
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-
-
 # ---------------------------------------------------------------------------------------------------- lives
 
 
@@ -96,7 +90,7 @@ class Lives:
             self.posted.pop(0)()
 
     def until(self, true: Callable[[], object]) -> None:
-        patiently(lambda: (self.run(), true())[1])
+        assert eventually(lambda: (self.run(), true())[1])
 
 
 def test_the_next_process_begins_behind_everything_that_the_killed_one_had_told(
@@ -109,7 +103,7 @@ def test_the_next_process_begins_behind_everything_that_the_killed_one_had_told(
     monkeypatch.setattr(applications, "json", SimpleNamespace(loads=loads, dumps=json.dumps))
     lives = Lives(warden, tmp_path, TALKS)
     lives.application.start()
-    patiently(lambda: (tmp_path / "said").exists() and (tmp_path / "said").read_text() == "all")
+    assert eventually(lambda: (tmp_path / "said").exists() and (tmp_path / "said").read_text() == "all")
     lives.application.kill()  # by a fault that is due: what was posted meanwhile comes after it
     assert lives.handed_over == 1000
     lives.application.start()
@@ -167,7 +161,7 @@ def test_a_client_that_will_be_brought_down_twice_has_its_next_process_ready_aft
 )
 def test_the_last_words_of_a_process_are_one_line_that_means_something(warden: Warden, tmp_path: Path, program: str, words: str) -> None:
     process = Process("shop", [sys.executable, "-c", program], warden, tmp_path / "log")
-    assert process.wait(10.0)
+    assert process.wait(PATIENCE_S)
     assert last_words(process) == words
 
 
@@ -175,7 +169,7 @@ def test_a_standby_that_dies_says_why(warden: Warden, tmp_path: Path) -> None:
     lives = Lives(warden, tmp_path, "raise ValueError('no heart')")
     lives.application.prepare()
     with pytest.raises(ClusterError, match=r"^The client shop could not be started: ValueError: no heart$"):
-        patiently(lambda: lives.application.ready)
+        assert eventually(lambda: lives.application.ready)
 
 
 # ---------------------------------------------------------------------------------------------------- whole runs

@@ -5,12 +5,12 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from cluster.patience import eventually
 
 from kafkasim import Scenario
 from kafkasim.cluster import jars, local_site, real_kafka, users_site
@@ -27,13 +27,6 @@ from kafkasim.faults import Verb
 KAFKA = Distribution(Path("java"), ["javac"], Path("libs"), "4.1.1")
 MADE = SimpleNamespace(topics={"orders": "kafkasim-1-orders"}, groups={"billing": "kafkasim-1-billing"})
 CALM = Scenario.load("calm")
-
-
-def eventually(true: Callable[[], bool], within_s: float) -> bool:
-    deadline = time.monotonic() + within_s
-    while not true() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return true()
 
 
 class FakeAdmin:
@@ -181,7 +174,7 @@ def test_after_a_kill_9_of_us_the_warden_puts_back_what_is_not_back_yet(ending: 
         assert owner.stdout.readline()
         (tmp_path / "told").write_text("")
         owner.kill()
-    assert eventually(lambda: len((tmp_path / "told").read_text().splitlines()) >= len(afterwards), 5.0)
+    assert eventually(lambda: len((tmp_path / "told").read_text().splitlines()) >= len(afterwards))
     if not afterwards:
         time.sleep(0.5)
     assert sorted((tmp_path / "told").read_text().splitlines()) == afterwards
@@ -199,11 +192,11 @@ def test_a_command_that_was_taken_back_is_not_run_at_the_end(tmp_path: Path) -> 
 
 
 def test_a_broker_that_a_command_leaves_in_the_background_holds_nobody_up(theirs: Any) -> None:
-    theirs._commands["start"] = "sleep 5 & echo started"
+    theirs._commands["start"] = "sleep 60 & echo started"
     theirs.processes["broker-1"].kill()
     began = time.monotonic()
     theirs.processes["broker-1"].start()
-    assert time.monotonic() - began < 3.0
+    assert time.monotonic() - began < 30.0
 
 
 def test_a_paused_broker_that_is_killed_is_not_resumed(theirs: Any, told: Path) -> None:

@@ -5,7 +5,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from cluster.second_draw import may_be_drawn_again
+from cluster.draws import DRAWS, may_be_drawn_again
 from rich.console import Console
 
 from kafkasim.ledger import Callback, FaultApplied, Handled, Ledger, LogEntry, Sent
@@ -258,12 +258,15 @@ def test_why_a_fault_was_not_applied_is_said_once():
 # ---------------------------------------------------------------------------------------------------------- a second draw
 
 
-def test_a_second_draw_is_for_numbers_that_some_seed_shows():
+def test_another_draw_is_for_numbers_that_some_seed_shows():
     seeds = [report(1), report(2, acked_lost=8)]
-    assert may_be_drawn_again(compare_runs(seeds, [report(7, acked_lost=30)]))
-    assert not may_be_drawn_again(compare_runs(seeds, [report(7, acked_lost=30, log_duplicates=1)])), "no seed has a duplicate"
-    assert not may_be_drawn_again(compare_runs(seeds, [report(7, durability="violated")]))
-    assert not may_be_drawn_again(compare_runs(seeds, [report(7, faults=[NEVER])]))
+    assert may_be_drawn_again([compare_runs(seeds, [report(7, acked_lost=30)])])
+    assert not may_be_drawn_again([compare_runs(seeds, [report(7, acked_lost=30, log_duplicates=1)])]), "no seed has a duplicate"
+    assert not may_be_drawn_again([compare_runs(seeds, [report(7, durability="violated")])])
+    assert not may_be_drawn_again([compare_runs(seeds, [report(7, faults=[NEVER])])])
+    off = compare_runs(seeds, [report(7, acked_lost=30)])
+    assert may_be_drawn_again([off] * (DRAWS - 1))
+    assert not may_be_drawn_again([off] * DRAWS)
 
 
 # ----------------------------------------------------------------------------------------------------------- what must fit
