@@ -1,8 +1,9 @@
-"""Makes tidy_rules.py importable, starts a Redis for whoever asks, and keeps measurements of speed away from parallel workers."""
+"""Makes tests/ importable, starts a Redis, looks for forgotten folders, and keeps benchmarks away from parallel workers."""
 
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items[:] = [item for item in items if item not in measuring]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_temporary_folder_survives(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Everything temporary of this session lies in one place; at its end nothing of ours may be left there."""
+    folder = tmp_path_factory.mktemp("temporary")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tempfile, "tempdir", str(folder))
+        patch.setenv("TMPDIR", str(folder))
+        yield
+    until = time.monotonic() + 60.0  # whoever cleans up after a process that was killed takes its time
+    while (left := sorted(folder.glob("kafkasim-*"))) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert left == []
+
+
 @pytest.fixture(scope="session")
 def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A real Redis of the test run's own, on a unix socket; skips with the reason where there is none."""
@@ -32,7 +47,7 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     socket = folder / "redis.sock"
     command = [program, "--port", "0", "--unixsocket", str(socket), "--save", "", "--dir", str(folder)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as server:
-        until = time.monotonic() + 5.0
+        until = time.monotonic() + 60.0
         while not socket.exists() and time.monotonic() < until:
             time.sleep(0.01)
         yield f"unix://{socket}"

@@ -51,7 +51,7 @@ def begun(spec: ProducerSpec) -> LibrdkafkaProducer:
 
 def collect(client: LibrdkafkaProducer, count: int) -> list[Delivery]:
     found: list[Delivery] = []
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE_S
     while len(found) < count and time.monotonic() < deadline:
         found += client.deliveries(0.1)
     return found
@@ -60,13 +60,13 @@ def collect(client: LibrdkafkaProducer, count: int) -> list[Delivery]:
 def produce(bootstrap: str, real_topic: str, numbers: range, key: int | None = 0) -> list[Delivery]:
     client = begun(producer_spec(bootstrap, real_topic, {}))
     client.send(numbers, None if key is None else [key] * len(numbers))
-    client.close(5.0)
+    client.close(PATIENCE_S)
     return client.deliveries(0.0)
 
 
 def read(client: LibrdkafkaConsumer, count: int, ready: Callable[[], bool] = lambda: True) -> list[PolledRun]:
     found: list[PolledRun] = []
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE_S
     while (sum(run.records for run in found) < count or not ready()) and time.monotonic() < deadline:
         found += client.poll(50, 100)
     return found
@@ -77,9 +77,10 @@ def read(client: LibrdkafkaConsumer, count: int, ready: Callable[[], bool] = lam
 
 def test_every_record_is_delivered_under_the_scenarios_name_with_its_offset(mock: str) -> None:
     deliveries = produce(mock, "run-1-orders", range(20))
-    assert [delivery.number for delivery in deliveries] == list(range(20))
+    # In no certain order: until librdkafka knows the topic, a record may overtake those that wait for its metadata.
+    assert sorted(delivery.number for delivery in deliveries) == list(range(20))
     assert {delivery.partition for delivery in deliveries} == {deliveries[0].partition} <= set(PARTITIONS)
-    assert [delivery.offset for delivery in deliveries] == list(range(20))
+    assert sorted(delivery.offset for delivery in deliveries) == list(range(20))
     assert {(delivery.error, delivery.definite) for delivery in deliveries} == {("", False)}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -92,10 +93,12 @@ def commands_to(told: Path, *verbs: str) -> dict[str, str]:
 
 
 @pytest.fixture
-def theirs(told: Path, monkeypatch: pytest.MonkeyPatch) -> UsersSite:
+def theirs(told: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[UsersSite]:
     monkeypatch.setattr(users_site, "Admin", FakeAdmin)
     monkeypatch.setattr(users_site, "Warden", FakeWarden)
-    return UsersSite("kafka:9092", commands_to(told), lambda: KAFKA)
+    site = UsersSite("kafka:9092", commands_to(told), lambda: KAFKA)
+    yield site
+    site.close()
 
 
 # ---------------------------------------------------------------------------------------------------- what is undone
@@ -126,9 +129,8 @@ def test_a_run_that_ends_early_leaves_no_broker_down(
             raise error
 
     monkeypatch.setattr(real_kafka, "Run", Interrupted)
-    backend = RealKafka(bootstrap_server="kafka:9092", commands=commands_to(told))
     expected = KeyboardInterrupt if isinstance(error, KeyboardInterrupt) else ClusterError
-    with pytest.raises(expected):
+    with RealKafka(bootstrap_server="kafka:9092", commands=commands_to(told)) as backend, pytest.raises(expected):
         backend.run(CALM, 1)
     assert told.read_text().splitlines() == ["kill broker-1 1", "start broker-1 1"]
 
@@ -264,6 +266,7 @@ def test_a_broker_is_struck_only_where_it_can_be_put_back(
     given: list[str], verb: str, node: str, reason: str, theirs: Any, told: Path
 ) -> None:
     site = UsersSite("kafka:9092", commands_to(told, *given), lambda: KAFKA)
+    site.close()
     assert site.cannot(Verb(verb, (node,))) == reason
 
 
