@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from kafkasim.ledger import Ledger
@@ -22,6 +22,10 @@ class Backend(Protocol):
     @property
     def client_versions(self) -> Mapping[str, str] | None:
         """Of real clients, by flavour; None where they are modelled."""
+
+    @property
+    def options(self) -> Sequence[str]:
+        """What a command line says of where the brokers are: of the command that repeats a run."""
 
     def run(self, scenario: Scenario, seed: int, trace: Trace | None = None, tick: Tick | None = None) -> Ledger:
         """Run once. Raises ScenarioError where the scenario asks for what this backend cannot do at all."""

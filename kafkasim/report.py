@@ -126,10 +126,12 @@ class Report:
             raise ScenarioError([Problem(str(path), "this is no report of one run, as `kafkasim run --json` writes it")]) from None
 
 
-def make_report(scenario: Scenario, ledger: Ledger, client_versions: Mapping[str, str] | None = None) -> Report:
+def make_report(
+    scenario: Scenario, ledger: Ledger, client_versions: Mapping[str, str] | None = None, options: Sequence[str] = ()
+) -> Report:
     """Count, measure, and judge against what the scenario's configuration promises.
 
-    `client_versions`: those of real clients; without it, the versions that are modelled.
+    `client_versions`: those of real clients; without it, the versions that are modelled. `options`: the backend's, for the command.
     """
     truth = expand(ledger)
     findings = find_all(truth)
@@ -159,7 +161,7 @@ def make_report(scenario: Scenario, ledger: Ledger, client_versions: Mapping[str
         findings=findings,
         settings=deciding_settings(case),
         notes=(*ledger.notes, *_notes(scenario)),
-        command=repeat_command(scenario, ledger),
+        command=repeat_command(scenario, ledger, options),
     )
 
 
@@ -180,11 +182,12 @@ def headline(counts: Mapping[str, int], groups: Mapping[str, GroupCounts], findi
     return f"Of {number(counts['sent'])} records, {', '.join(clauses[:-1])}, and {clauses[-1]}."
 
 
-def repeat_command(scenario: Scenario, ledger: Ledger) -> str:
+def repeat_command(scenario: Scenario, ledger: Ledger, options: Sequence[str] = ()) -> str:
     """The one command that repeats a run; a real one as far as the world repeats itself."""
     changes = "".join(f" {change}" for change in scenario.changes)
     verb = "replay" if ledger.backend == "cluster" else "run"
-    return f"kafkasim {verb} {shlex.quote(scenario.called)} --seed {ledger.seed}{changes}"
+    where = f" {shlex.join(options)}" if options else ""
+    return f"kafkasim {verb} {shlex.quote(scenario.called)} --seed {ledger.seed}{changes}{where}"
 
 
 def _were(count: int) -> str:

@@ -35,7 +35,7 @@ def run(
     ledger = backend.run(scenario, used, trace, tick)
     if keep is not None:
         keep(ledger)
-    return make_report(scenario, ledger, backend.client_versions)
+    return make_report(scenario, ledger, backend.client_versions, backend.options)
 
 
 def replay(

@@ -63,7 +63,7 @@ def validate(
         java=backend.versions.get("java", ""),
         date=datetime.date.today().isoformat(),
         calibration=changes,
-        commands=[_command(scenario.called, scenario.changes, runs, seeds)],
+        commands=[_command(scenario.called, [*scenario.changes, *map(shlex.quote, backend.options)], runs, seeds)],
         called=scenario.called,
         changes=scenario.changes,
         notes=[_OWN_LINKS] if scenario.network.links else [],

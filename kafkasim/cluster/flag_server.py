@@ -11,7 +11,7 @@ from kafkasim.cluster.errors import ClusterError
 from kafkasim.cluster.processes import Process
 from kafkasim.cluster.warden import Warden
 
-_PATIENCE_S = 10.0
+_PATIENCE_S = 60.0
 
 
 def missing() -> str:

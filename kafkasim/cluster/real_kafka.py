@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -68,6 +68,13 @@ class RealKafka:
         """Of the real clients: Java's are those of the jars, librdkafka says its own."""
         java = self._distribution.version if self._distribution is not None else "unknown"
         return {"java": java, "librdkafka": confluent_kafka.libversion()[0]}
+
+    @property
+    def options(self) -> Sequence[str]:
+        """See Backend."""
+        given = [("--bootstrap-server", self._bootstrap), ("--kafka-home", self._kafka_home)]
+        commands = [("--command", f"{verb}={command}") for verb, command in self._commands.items()]
+        return [str(word) for option in (*given, *commands) if option[1] is not None for word in option]
 
     @property
     def versions(self) -> Mapping[str, str]:

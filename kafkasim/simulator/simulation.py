@@ -6,7 +6,7 @@ Without the heal and the drain every run would report false loss: a record that 
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from kafkasim.backend import Tick
@@ -33,6 +33,7 @@ class Simulator:
 
     name = "simulator"
     client_versions = None
+    options: Sequence[str] = ()
 
     def run(self, scenario: Scenario, seed: int, trace: Trace | None = None, tick: Tick | None = None) -> Ledger:
         """Run once, deterministically by (scenario, seed). Times in the ledger are ms since the workload began."""

@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -239,6 +240,12 @@ def test_the_post_mortem_fits_80_columns_and_ends_with_the_command_that_repeats_
     assert "acks=1 promises nothing when a leader fails: 3 acked records lost" in " ".join(text.split())
     assert "0.01 s  0.02 s  crash  broker-1" in text
     assert text.endswith("Again: kafkasim run lesson --seed 1 --set producers.shop.config.acks=1\n")
+
+
+def test_the_command_says_where_the_brokers_were():
+    real = replace(ledger(), backend="cluster")
+    told = make_report(set_(("producers.shop.config.acks", 1)), real, options=("--command", "kill=stop {id}"))
+    assert told.command == "kafkasim replay lesson --seed 1 --set producers.shop.config.acks=1 --command 'kill=stop {id}'"
 
 
 def test_a_comparison_marks_what_differs():

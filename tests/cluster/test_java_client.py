@@ -308,7 +308,7 @@ class RealKafka(NamedTuple):
 
     def topic(self, name: str, partitions: int) -> str:
         admin = AdminClient({"bootstrap.servers": self.bootstrap})
-        admin.create_topics([NewTopic(name, partitions, 1)])[name].result(10.0)
+        admin.create_topics([NewTopic(name, partitions, 1)])[name].result(60.0)
         return name
 
     def producer(self, topic: str, config: Mapping[str, str], **changes: Any) -> JavaProducer:

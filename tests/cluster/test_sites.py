@@ -101,6 +101,13 @@ def theirs(told: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[UsersSite]:
     site.close()
 
 
+def test_the_options_of_a_backend_are_those_that_make_it_again() -> None:
+    assert RealKafka().options == []
+    assert RealKafka(kafka_home=Path("/opt/kafka")).options == ["--kafka-home", "/opt/kafka"]
+    theirs = RealKafka(bootstrap_server="kafka:9092", commands={"kill": "stop {id}", "start": "go {id}"})
+    assert theirs.options == ["--bootstrap-server", "kafka:9092", "--command", "kill=stop {id}", "--command", "start=go {id}"]
+
+
 # ---------------------------------------------------------------------------------------------------- what is undone
 
 

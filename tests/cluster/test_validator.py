@@ -38,6 +38,7 @@ class FakeKafka:
 
     name = "cluster"
     client_versions: Mapping[str, str] = {"java": "4.1.1"}
+    options = ("--bootstrap-server", "kafka:9092")
     versions: Mapping[str, str] = {"java": "17"}
 
     def __init__(self) -> None:
@@ -83,7 +84,9 @@ def lesson(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_changes_are_part_of_the_record_and_of_the_command_and_are_made_again(lesson: Path, one_process: list[Scenario]) -> None:
     record = recorded(Scenario.load("lesson.yaml").with_({"producers.shop.config.acks": 1, "producers.shop.records": 40}))
     assert record.changes == ("--set producers.shop.config.acks=1", "--set producers.shop.records=40")
-    assert record.commands == (f"kafkasim validate lesson.yaml {' '.join(record.changes)} --runs 2 --seeds 2",)
+    assert record.commands == (
+        f"kafkasim validate lesson.yaml {' '.join(record.changes)} --bootstrap-server kafka:9092 --runs 2 --seeds 2",
+    )
     again = simulate_again(Recorded.read(record.write(lesson.parent)), seeds=3)
     assert one_process[-1].producer_settings("shop").acks == 1
     assert again.simulated.numbers["sent"] == (40, 40)
