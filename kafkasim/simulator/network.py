@@ -19,14 +19,10 @@ from typing import Any
 from kafkasim.protocol.node import Connected, Disconnected
 from kafkasim.randomness import Streams
 from kafkasim.simulator.driver import NORMAL, Driver, Host, Status
+from kafkasim.simulator.kernel_timers import syn_timeouts
 
 # Bytes of one connection never overtake each other; a nanosecond keeps two deliveries apart whatever floats do.
 _APART = 1e-6
-
-# When Linux (6.5 and later) sends a SYN again, counted from the first: five times after a second (RFC 6298; tcp_syn_linear_timeouts is 4),
-# then after twice as long each time (tcp_syn_retries is 6). After that connect() fails; Kafka's own timeouts mostly come before.
-_SYN_AGAIN_MS = (1_000.0, 2_000.0, 3_000.0, 4_000.0, 5_000.0, 7_000.0, 11_000.0, 19_000.0, 35_000.0, 67_000.0)
-_SYN_GIVEN_UP_MS = 131_000.0
 
 
 class Link:
@@ -282,18 +278,17 @@ class Network:
 
         Simplified: the server's kernel never repeats its SYN-ACK; after more than 5 s without the way back that could come first.
         """
-        begun, now = connection.begun, self.driver.now
+        *_, last = timeouts = tuple(syn_timeouts(connection.begun))
 
         def expired() -> None:
             if connection.client.pipes.get(connection.client_peer) is not connection.upstream:
                 return  # the client has closed, has died, or has begun anew
-            if self.driver.now >= begun + _SYN_GIVEN_UP_MS:
+            if self.driver.now >= last:
                 self._ended(connection.downstream)  # ETIMEDOUT
             else:
                 self._send_syn(connection)
 
-        expires_at = (begun + after for after in _SYN_AGAIN_MS)
-        self.driver.call_at(next((at for at in expires_at if at > now), begun + _SYN_GIVEN_UP_MS), expired)
+        self.driver.call_at(next((at for at in timeouts if at > self.driver.now), last), expired)
 
     def _ended(self, pipe: _Pipe) -> None:
         """The receiver of `pipe` learns that the connection is gone."""

@@ -226,16 +226,20 @@ def heard_of_it(observed: Observed) -> float:
     return next(entry.at for entry in observed.events("BecameFollower") if entry.node == "broker-1" and entry.at > cut)
 
 
-def hearing_delay(one_way_ms: float) -> Any:
-    """Heal to `heard_of_it`, for a cut of 2 to 5 whole seconds: 1000 - U(0, the cycle of a fetch that finds nothing), and five ways.
+def hearing_delay(one_way_ms: float, cut_ms: float) -> Any:
+    """Heal to `heard_of_it`, for a cut of 2 to 5 seconds: how long until a SYN gets through, and four ways.
 
     The fetch that the cut leaves without an answer was sent up to a cycle before it, or up to one way after it, as an answer under way
-    still arrives. 2 s later the broker gives it up and connects: SYNs go out then, and 1, 2, 3 s and so on later, of which the first after
-    the heal gets through, 1 s at most after it. Three more messages follow: the answer to it, the fetch, and the news.
+    still arrives. 2 s later the broker gives it up and connects: a SYN goes out then, another one second and 4 to 32 ms later (the timer
+    wheel has slots of 32 ms), and one every 1024 ms after that. Four messages follow the first SYN that finds the way open: the SYN
+    itself, the answer to it, the fetch, and the news.
     """
     cycle = 500 + 2 * one_way_ms
-    latest = 1000 + 5 * one_way_ms
-    return uniform(latest - cycle, latest)
+    fetched = np.linspace(one_way_ms - cycle, one_way_ms, 2001)[:, None, None]
+    late = 4 * np.arange(1, 9)[None, :, None]
+    syns = fetched + 2000 + np.concatenate([0 * late, 1000 + late + 1024 * np.arange(4)], axis=2)
+    waited = np.where(syns >= cut_ms, syns - cut_ms, np.inf).min(axis=2)
+    return stats.rv_histogram(np.histogram(waited + 4 * one_way_ms, bins=1000), density=False)
 
 
 # ---------------------------------------------------------------------------------------------------- O6, O7, O8, O9

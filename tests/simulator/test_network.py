@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import islice, pairwise
+
+import pytest
+
 from kafkasim.protocol.node import Close, Connect, Connected, Disconnected, Output, Send
 from kafkasim.randomness import Streams
 from kafkasim.simulator.driver import Driver, Status
+from kafkasim.simulator.kernel_timers import fires_at, syn_timeouts
 from kafkasim.simulator.network import Network
 
 
@@ -250,23 +255,37 @@ TO_B, TO_A = ("a", "b"), ("b", "a")
 def test_who_connects_during_a_cut_is_connected_when_the_kernel_sends_its_syn_again() -> None:
     for cut in ((TO_B, TO_A), (TO_B,), (TO_A,)):  # a handshake needs both ways
         world = connecting(cut=cut, begun=300.0, healed=2000.0, latency=1.0)
-        assert world.toys["a"].heard == [(2302.0, Connected("b"), "b")], cut  # sent at 300, 1300 and 2300
+        assert world.toys["a"].heard == [(2338.0, Connected("b"), "b")], cut  # sent at 300, 1312 and 2336
 
 
 def test_after_a_cut_shorter_than_a_second_the_first_syn_sent_again_gets_through() -> None:
     for cut in ((TO_B, TO_A), (TO_B,), (TO_A,)):
         world = connecting(cut=cut, begun=300.0, healed=500.0, latency=1.0)
-        assert world.toys["a"].heard == [(1302.0, Connected("b"), "b")], cut
+        assert world.toys["a"].heard == [(1314.0, Connected("b"), "b")], cut
 
 
 def test_the_longer_a_cut_the_later_the_next_syn_until_connect_fails() -> None:
     begun = 300.0
-    for healed, established in ((4.5, 5), (5.5, 7), (7.5, 11), (11.5, 19), (19.5, 35), (35.5, 67)):
-        world = connecting(cut=(TO_B,), begun=begun, healed=begun + 1000 * healed, latency=1.0)
-        assert world.toys["a"].heard == [(begun + 1000 * established + 2.0, Connected("b"), "b")], healed
-    world = connecting(cut=(TO_B,), begun=begun, healed=begun + 67_500.0)
-    world.run(5_000)
-    assert world.toys["a"].heard == [(begun + 131_000.0, Disconnected("b"), "b")]
+    *sent, given_up = syn_timeouts(begun)
+    for before, after in pairwise(sent):
+        world = connecting(cut=(TO_B,), begun=begun, healed=before + 1.0, latency=1.0)
+        assert world.toys["a"].heard == [(after + 2.0, Connected("b"), "b")], before
+    world = connecting(cut=(TO_B,), begun=begun, healed=sent[-1] + 1.0)
+    world.run(10_000)
+    assert world.toys["a"].heard == [(given_up, Disconnected("b"), "b")]
+
+
+def test_the_timers_of_the_kernel_are_late_by_up_to_a_slot_of_the_timer_wheel() -> None:
+    assert {fires_at(now, 1000) - now for now in range(0, 4000, 4)} == {1004, 1008, 1012, 1016, 1020, 1024, 1028, 1032}
+    assert {fires_at(now, 2000) - now for now in range(0, 4000, 4)} == {2004, 2008, 2012, 2016, 2020, 2024, 2028, 2032}
+    assert max(fires_at(now, 4000) - now for now in range(4000)) == 4256
+    assert {fires_at(now, 4) - now for now in range(0, 4000, 4)} == {8}
+
+
+def test_a_syn_is_sent_again_when_a_kernel_was_seen_to_send_it() -> None:
+    # Captured on Linux 6.18 with CONFIG_HZ=250, in ms from the first: late by the phase of the wheel once, then in its rhythm.
+    seen = [1007, 2031, 3055, 4079, 5104, 7119]
+    assert [at - 17.0 for at in islice(syn_timeouts(17.0), 6)] == pytest.approx(seen, abs=1.0)
 
 
 def test_an_answer_to_a_syn_that_was_under_way_when_the_cut_began_is_lost() -> None:
@@ -277,7 +296,7 @@ def test_an_answer_to_a_syn_that_was_under_way_when_the_cut_began_is_lost() -> N
     world.run(99.5)
     world.network.join("b", "a")
     world.run(2000)
-    assert world.toys["a"].heard == [(1002.0, Connected("b"), "b")]
+    assert world.toys["a"].heard == [(1026.0, Connected("b"), "b")]
 
 
 def test_a_syn_that_waits_out_a_delay_is_not_sent_again() -> None:
@@ -293,7 +312,7 @@ def test_a_refusal_is_lost_in_a_cut_too_and_the_next_syn_gets_another() -> None:
     world.run(1500)
     world.network.join("b", "a")
     world.run(2000)
-    assert world.toys["a"].heard == [(2002.0, Disconnected("b"), "b")]
+    assert world.toys["a"].heard == [(2050.0, Disconnected("b"), "b")]
 
 
 def test_who_closes_an_attempt_sends_no_syn_any_more() -> None:
@@ -357,4 +376,4 @@ def test_a_machine_that_gets_its_power_back_answers_the_next_syn() -> None:
     world.run(1500)
     world.network.powered_on(host)
     world.run(1000)
-    assert world.toys["a"].heard == [(2002.0, Disconnected("b"), "b")]  # there is power, and no process yet
+    assert world.toys["a"].heard == [(2050.0, Disconnected("b"), "b")]  # there is power, and no process yet
