@@ -338,9 +338,9 @@ def test_an_attempt_begun_anew_has_a_schedule_of_its_own() -> None:
     world.run(100)
     world.network.join("a", "b")
     world.run(800)
-    assert world.driver.hosts["b"].pipes == {}  # the first attempt's next was due at 1000
+    assert world.driver.hosts["b"].pipes == {}  # the first attempt's next was due at 1024
     world.run(5000)
-    assert world.toys["a"].heard == [(1502.0, Connected("b"), "b")]
+    assert world.toys["a"].heard == [(1506.0, Connected("b"), "b")]
 
 
 def test_a_process_that_died_sends_no_syn_any_more() -> None:
