@@ -27,7 +27,7 @@ SCENARIOS = [
     ("dedup-mark-last", {"consumers.billing.dedup": "redis"}),
     ("dedup-transaction", {}),
     ("librdkafka-defaults", {}),
-    ("retries-exhausted-spool", {}),
+    ("spool-survives-crash", {}),
 ]
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
