@@ -130,8 +130,11 @@ def spool(numbers: Sequence[int]) -> Loop:
     yield SpoolPut(numbers)
 
 
-def drain_spool(limit: int) -> Loop:
-    """The spool's own thread: when the broker answers again, send what was kept, and forget it only once it is acknowledged."""
+def drain_spool(limit: int = 500) -> Loop:
+    """The spool's own thread: when the broker answers again, send what was kept, and forget it only once it is acknowledged.
+
+    It takes up to `limit` records at a time.
+    """
     while True:
         yield AwaitBroker()
         while numbers := (yield SpoolTake(limit)):

@@ -34,7 +34,6 @@ from kafkasim.workload import (
     produce,
 )
 
-_SPOOL_LIMIT = 500
 _LOOK_MS = 50.0  # the longest wait, and how often a state that only counts up or down is told
 _GATE_LOOK_MS = 2.0  # how soon the parent's "resume" is noticed
 _HANDED_LOOK_MS = 1.0  # how soon a driver's word that send() returned is noticed
@@ -113,7 +112,7 @@ class ProducingApplication:
         self._open = 0
         self._resends: deque[tuple[float, Awaited]] = deque()  # and when they are due: all wait equally long, so the first is the first
         self._awaited: dict[int, Awaited] = {}
-        self._spool_thread = drain_spool(_SPOOL_LIMIT)
+        self._spool_thread = drain_spool()
         self._spool_due: float | None = None
         self._draining = False
         self._state: tuple[int, int, bool, bool] | None = None

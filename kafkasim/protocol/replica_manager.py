@@ -177,7 +177,10 @@ class ReplicaManager:
     # ------------------------------------------------------------------------------------------------ what happens to partitions
 
     def apply_delta(self, changed: Iterable[PartitionRegistration], now: float) -> list[Partition]:
-        """The metadata log, with the newest registration of each partition that changed. Those whose leader epoch is new here."""
+        """The metadata log, with the newest registration of each partition that changed. Those whose leader epoch is new here.
+
+        Simplified: it takes no time; in Kafka requests wait for it meanwhile, and those to a deposed leader then fail together.
+        """
         renewed = []
         for registration in changed:
             if self._broker_id not in registration.replicas:

@@ -20,7 +20,7 @@ _SYN_TIMEOUTS_MS = (1_000, 1_000, 1_000, 1_000, 1_000, 2_000, 4_000, 8_000, 16_0
 def fires_at(now: float, after_ms: int) -> float:
     """When a timer set at `now` (ms) fires: at the end of the slot of the timer wheel into which it falls.
 
-    A second from now is in 1004 to 1032 ms; where `now` is itself the end of a slot, in 1024.
+    A second from now is more than 1000 and up to 1032 ms away; where `now` is itself the end of a slot, 1024.
     """
     delta = after_ms // _JIFFY_MS
     level = 0

@@ -38,7 +38,6 @@ from kafkasim.workload import (
     produce,
 )
 
-_SPOOL_LIMIT = 500
 _NONE = Error.NONE  # looked up once: CPython takes ten times as long for a member of an Enum as for a global
 
 
@@ -98,7 +97,7 @@ class ProducingApplication:
         self._hand_over_at: float | None = None
         self._queue: deque[tuple[float, Awaited]] = deque()  # re-sends and when they are due
         self._awaited: dict[int, Awaited] = {}
-        self._spool_thread = drain_spool(_SPOOL_LIMIT)
+        self._spool_thread = drain_spool()
         self._spool_due: float | None = None
         self._draining = False
 
