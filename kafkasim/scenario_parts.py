@@ -34,6 +34,9 @@ class Cluster(Part):
     config: Mapping[str, Setting] = Field(default_factory=dict, description="goes to every broker and controller")
     startup_ms: Milliseconds = Field(default=3000.0, alias="startup.ms", description="from the start of a process to its registration")
     shutdown_ms: Milliseconds = Field(default=1200.0, alias="shutdown.ms", description="how long a controlled shutdown takes")
+    truncation: Literal["kip595", "kip320", "kip279", "kip101", "hw"] = Field(
+        default="kip595", description="how followers find where their log parts from the leader's: today, or as Kafka did before"
+    )
 
     @field_validator("brokers")
     @classmethod

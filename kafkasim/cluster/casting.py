@@ -40,6 +40,10 @@ def check(scenario: Scenario) -> None:
             complaints.append(f"producers.{producer.name}: {error}.")
     if any(group.dedup == "redis" and not group.dedup_url for group in scenario.consumers):
         complaints.append(missing())
+    if scenario.cluster.truncation != "kip595":
+        complaints.append(
+            f"cluster.truncation: real brokers of today know kip595 only; {scenario.cluster.truncation} can be run in the simulator."
+        )
     if found := "\n".join(filter(None, complaints)):
         raise ClusterError(found)
 

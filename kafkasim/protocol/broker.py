@@ -32,6 +32,7 @@ from kafkasim.protocol.messages import (
     ListOffsetsResponse,
     MetadataFetchRequest,
     MetadataFetchResponse,
+    OffsetForLeaderEpochResponse,
 )
 from kafkasim.protocol.metadata_cache import MetadataCache
 from kafkasim.protocol.node import Connected, Disconnected, Output, Random, Trace
@@ -39,6 +40,7 @@ from kafkasim.protocol.records import TopicPartition
 from kafkasim.protocol.replica_manager import BecameFollower, ReplicaManager
 from kafkasim.protocol.request_channel import RequestChannel
 from kafkasim.protocol.scheduled_tasks import Alarm, ScheduledTask
+from kafkasim.protocol.truncation_policy import KIP_595, TruncationPolicy
 
 __all__ = [
     "BecameFollower",
@@ -66,7 +68,10 @@ class BrokerFencingSeen(NamedTuple):
 
 
 class Broker:
-    """One process of the broker `broker_id`, `incarnation` being its number. `controller` is a node name."""
+    """One process of the broker `broker_id`, `incarnation` being its number. `controller` is a node name.
+
+    `truncation` is the generation of replication that it belongs to: all brokers of a cluster have the same.
+    """
 
     def __init__(
         self,
@@ -78,6 +83,7 @@ class Broker:
         controller: str,
         random: Random,
         trace: Trace | None = None,
+        truncation: TruncationPolicy = KIP_595,
     ) -> None:
         self.broker_id = broker_id
         self._trace = trace
@@ -112,6 +118,7 @@ class Broker:
             alarm,
             self._outbox,
             trace,
+            truncation,
         )
         self._coordinators = CoordinatorRuntime(broker_id, config, self._replicas, self._metadata, self._channel, alarm, trace)
         apis = KafkaApis(broker_id, incarnation, config, self._replicas, self._coordinators, self._metadata, self._channel, trace)
@@ -119,6 +126,7 @@ class Broker:
         self._handlers: dict[type, Callable[[Any, str, float], None]] = {
             FetchResponse: self._fetched,
             ListOffsetsResponse: self._bounds_answered,
+            OffsetForLeaderEpochResponse: self._epoch_ends_answered,
             MetadataFetchResponse: self._metadata_fetched,
             BrokerHeartbeatResponse: self._heartbeat_answered,
             BrokerRegistrationResponse: self._registration_answered,
@@ -234,6 +242,11 @@ class Broker:
         fetcher = self._replicas.fetchers.get(source)
         if fetcher is not None:
             fetcher.bounds_answered(response, now)
+
+    def _epoch_ends_answered(self, response: OffsetForLeaderEpochResponse, source: str, now: float) -> None:
+        fetcher = self._replicas.fetchers.get(source)
+        if fetcher is not None:
+            fetcher.epoch_ends_answered(response, now)
 
     def _registration_answered(self, response: BrokerRegistrationResponse, _source: str, now: float) -> None:
         self._lifecycle.registration_answered(response, now)

@@ -155,12 +155,12 @@ class KafkaApis:
     def _offset_for_leader_epoch(
         self, request: OffsetForLeaderEpochRequest, _connection: Connection, _now: float
     ) -> OffsetForLeaderEpochResponse:
-        """A consumer that has seen a new leader epoch: was the log cut below its position? (KIP-320)"""
+        """A consumer that has seen a new leader epoch: was the log cut below its position? (KIP-320) Or, until 2.7, a new follower."""
         rows: list[tuple[TopicPartition, Error, int, int]] = []
         for name, current_leader_epoch, leader_epoch in request.partitions:
             hosted = self._replicas.hosted.get(name)
             if hosted is None:
                 rows.append((name, self._replicas.hosted.error_of_absent(name), -1, -1))
             else:
-                rows.append((name, *hosted.partition.last_offset_for_leader_epoch(current_leader_epoch, leader_epoch)))
+                rows.append((name, *hosted.partition.last_offset_for_leader_epoch(current_leader_epoch, leader_epoch, request.replica_id)))
         return OffsetForLeaderEpochResponse(request.correlation_id, tuple(rows))

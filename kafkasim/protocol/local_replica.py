@@ -15,6 +15,7 @@ from kafkasim.protocol.messages import FetchedPartition, FetchPartition
 from kafkasim.protocol.node import Trace
 from kafkasim.protocol.records import LogBatch, TopicPartition
 from kafkasim.protocol.truncation import diverging_epoch, truncation_offset
+from kafkasim.protocol.truncation_policy import KIP_595, TruncationPolicy
 
 NO_LEADER = -1
 EARLIEST_TIMESTAMP = -2
@@ -52,6 +53,7 @@ class LocalReplica:
         "_nothing_read",
         "_readers",
         "_trace",
+        "_truncation",
         "broker_id",
         "high_watermark",
         "is_leader",
@@ -64,7 +66,9 @@ class LocalReplica:
         "replicas",
     )
 
-    def __init__(self, partition: TopicPartition, broker_id: int, log: Log, trace: Trace | None) -> None:
+    def __init__(
+        self, partition: TopicPartition, broker_id: int, log: Log, trace: Trace | None, truncation: TruncationPolicy = KIP_595
+    ) -> None:
         log.load()
         self.partition = partition
         self.broker_id = broker_id
@@ -77,6 +81,7 @@ class LocalReplica:
         self.partition_epoch = 0
         self.replicas: tuple[int, ...] = ()
         self._trace = trace
+        self._truncation = truncation
         # Whom assignment and leadership let read here (see _check_fetcher): consumers always, and while this broker leads, the replicas.
         # make_leader and make_follower keep it.
         self._readers: tuple[int, ...] = (CONSUMER,)
@@ -137,12 +142,21 @@ class LocalReplica:
         """How far `replica_id` may read, exclusive: a follower to the log end, a consumer (-1) to the high watermark."""
         return self.log.log_end_offset if replica_id >= 0 else self.high_watermark
 
-    def last_offset_for_leader_epoch(self, current_leader_epoch: int, leader_epoch: int) -> tuple[Error, int, int]:
-        """WHO: the leader, asked (OffsetsForLeaderEpoch) where `leader_epoch` ended: (error, epoch, end offset), -1 where unknown."""
+    def last_offset_for_leader_epoch(
+        self, current_leader_epoch: int, leader_epoch: int, replica_id: int = CONSUMER
+    ) -> tuple[Error, int, int]:
+        """WHO: the leader, asked (OffsetsForLeaderEpoch) where `leader_epoch` ended: (error, epoch, end offset), -1 where unknown.
+
+        A follower is answered as its generation of the protocol has it.
+        """
         error = self._check_leader_epoch(current_leader_epoch)
         if error is Error.NONE and not self.is_leader:
             error = Error.NOT_LEADER_OR_FOLLOWER
-        return (error, *(self.log.end_offset_for_epoch(leader_epoch) if error is Error.NONE else UNDEFINED))
+        if error is not Error.NONE:
+            return (error, *UNDEFINED)
+        is_follower = replica_id >= 0
+        end = self._truncation.end_of_epoch(self.log, leader_epoch) if is_follower else self.log.end_offset_for_epoch(leader_epoch)
+        return (error, *end)
 
     def fetch_offset_for_timestamp(self, timestamp: float) -> tuple[Error, int, int]:
         """WHO: the leader, asked by a consumer (ListOffsets) for -1 latest, -2 earliest or a time: (error, offset, leader epoch).

@@ -149,10 +149,14 @@ class ListOffsetsResponse(NamedTuple):
 
 
 class OffsetForLeaderEpochRequest(NamedTuple):
-    """KIP-101, KIP-320: where did `leader_epoch` end? (partition, current_leader_epoch, leader_epoch) each."""
+    """KIP-101, KIP-320: where did `leader_epoch` end? (partition, current_leader_epoch, leader_epoch) each.
+
+    `replica_id`: as in FetchRequest.
+    """
 
     correlation_id: int
     partitions: tuple[tuple[TopicPartition, int, int], ...]
+    replica_id: int = -1
 
 
 class OffsetForLeaderEpochResponse(NamedTuple):

@@ -19,6 +19,7 @@ from kafkasim.protocol.messages import BrokerRegistration, PartitionRegistration
 from kafkasim.protocol.node import Trace
 from kafkasim.protocol.records import RecordBatch, TopicPartition
 from kafkasim.protocol.replica import Replica
+from kafkasim.protocol.truncation_policy import KIP_595, TruncationPolicy
 
 # ---------------------------------------------------------------------------------------------------- what the trace is told
 
@@ -94,8 +95,9 @@ class Partition(LocalReplica):
         broker_config: BrokerConfig,
         trace: Trace | None = None,
         brokers: Mapping[int, BrokerRegistration] | None = None,
+        truncation: TruncationPolicy = KIP_595,
     ) -> None:
-        super().__init__(partition, broker_id, log, trace)
+        super().__init__(partition, broker_id, log, trace, truncation)
         self.config = config
         self.isr: tuple[int, ...] = ()
         self.maximal_isr: tuple[int, ...] = ()
@@ -138,7 +140,7 @@ class Partition(LocalReplica):
     def make_follower(self, registration: PartitionRegistration, now: float) -> bool:  # noqa: ARG002 - as for make_leader
         """WHO: any replica, WHEN the metadata log names another leader (or none). THEN: it forgets its followers and takes the epoch.
 
-        It truncates nothing: not its high watermark but the leader's answer to its first fetch tells where to cut (KIP-101, KIP-595).
+        It truncates nothing: where to cut its log is the next question, and who answers it, the generation's (truncation_policy.py).
         True if the leader epoch is new, so that fetching must start anew.
         """
         if registration.partition_epoch < self.partition_epoch:
@@ -280,7 +282,8 @@ class Partition(LocalReplica):
     def _begin_leader_epoch(self, registration: PartitionRegistration, is_new_leader: bool, now: float) -> None:
         """The epoch starts at our log end, and the followers' clocks start with it."""
         start_offset = self.log.log_end_offset
-        self.log.leader_epochs.assign(registration.leader_epoch, start_offset)
+        if self._truncation.begins_epoch_when_elected:
+            self.log.leader_epochs.assign(registration.leader_epoch, start_offset)
         for replica in self._remote_replicas:
             replica.reset(now, start_offset, is_new_leader, replica.broker_id in registration.isr)
         self.leader_epoch = registration.leader_epoch

@@ -6,7 +6,7 @@ In Kafka: ReplicaFetcherManager, AbstractFetcherThread, ReplicaFetcherThread, Br
   processed. What a follower asks for is also what it confirms: a fetch from offset n says that it has everything below n.
 * A fetch carries the leader epoch the follower believes in, and the epoch of its last record. A leader whose log has no such
   record answers with the place where the logs part; the follower truncates there and fetches again. Nothing is ever truncated to
-  the high watermark.
+  the high watermark. Older generations went another way (truncation_policy.py), some with a phase before it (truncation_rounds.py).
 * After an error a partition waits for replica.fetch.backoff.ms, after a broken connection or a request without an answer, all do.
 
 Simplified: num.replica.fetchers is 1. Simplified: one timeout, replica.socket.timeout.ms, for connecting and for the answer, which in
@@ -28,31 +28,22 @@ from kafkasim.protocol.messages import (
     FetchResponse,
     ListOffsetsRequest,
     ListOffsetsResponse,
+    OffsetForLeaderEpochRequest,
+    OffsetForLeaderEpochResponse,
 )
 from kafkasim.protocol.node import Close, Connect, Output, broker_name, new_send
 from kafkasim.protocol.partition import Partition
+from kafkasim.protocol.partition_fetch_state import PartitionFetchState
 from kafkasim.protocol.records import TopicPartition
 from kafkasim.protocol.scheduled_tasks import Alarm
+from kafkasim.protocol.truncation_policy import KIP_595, TruncationPolicy
+from kafkasim.protocol.truncation_rounds import TruncationRounds
 
 LATEST_TIMESTAMP = -1
 EARLIEST_TIMESTAMP = -2
 
 _new_request: Callable[[tuple[object, ...]], FetchRequest] = partial(tuple.__new__, FetchRequest)
 _new_partition: Callable[[tuple[TopicPartition, int, int, int, int]], FetchPartition] = partial(tuple.__new__, FetchPartition)
-
-
-class PartitionFetchState:
-    """One followed partition. The fetch offset is always the end of its log. `ready_at`: not fetched before that (backoff)."""
-
-    __slots__ = ("fetch", "leader_epoch", "log", "partition", "ready_at", "told")
-
-    def __init__(self, partition: Partition, leader_epoch: int, max_bytes: int) -> None:
-        self.partition = partition
-        self.log = partition.log
-        self.leader_epoch = leader_epoch
-        self.ready_at = -inf
-        self.fetch = FetchPartition(partition.partition, -1, leader_epoch, -1, max_bytes)  # what was asked for last
-        self.told: FetchedPartition | None = None  # the last answer, where it brought nothing and has been acted on
 
 
 class ReplicaFetcherThread:
@@ -69,6 +60,7 @@ class ReplicaFetcherThread:
         "_out_of_range",
         "_requested",
         "_states",
+        "_truncating",
         "leader",
         "peer",
     )
@@ -81,21 +73,28 @@ class ReplicaFetcherThread:
         self._correlation_id = 0
         self._expires_at = inf  # of the connection attempt or request on its way; infinite if there is none
         self._states: dict[TopicPartition, PartitionFetchState] = {}
+        self._truncating = TruncationRounds(manager.truncation, manager.broker_id)
         self._requested: tuple[FetchPartition, ...] = ()
         self._out_of_range: dict[TopicPartition, int | None] = {}  # with the leader's end, once it is known
 
     @property
     def idle(self) -> bool:
         """Nothing is followed from this leader."""
-        return not self._states
+        return not self._states and not self._truncating.states
 
-    def add(self, partition: Partition, leader_epoch: int) -> None:
-        """This broker became a follower of this leader; where a request is on its way, the next one will carry the partition."""
-        self._states[partition.partition] = PartitionFetchState(partition, leader_epoch, self._manager.config.replica_fetch_max_bytes)
+    def add(self, partition: Partition, leader_epoch: int, truncating: bool) -> None:
+        """This broker became a follower of this leader; where a request is on its way, the next one will carry the partition.
+
+        `truncating`: it is not to be fetched before the leader has said where to cut it.
+        """
+        manager = self._manager
+        state = PartitionFetchState(partition, leader_epoch, manager.config.replica_fetch_max_bytes, manager.truncation)
+        (self._truncating.states if truncating else self._states)[partition.partition] = state
 
     def remove(self, partition: TopicPartition) -> None:
         """This broker no longer follows it from here: what is on its way for it will be ignored."""
         self._states.pop(partition, None)
+        self._truncating.states.pop(partition, None)
         self._out_of_range.pop(partition, None)
 
     def close(self) -> None:
@@ -114,7 +113,7 @@ class ReplicaFetcherThread:
         self._connected = False
         self._expires_at = inf
         self._out_of_range.clear()
-        for state in self._states.values():
+        for state in (*self._states.values(), *self._truncating.states.values()):
             state.ready_at = max(state.ready_at, now + self._manager.config.replica_fetch_backoff_ms)
         self.proceed(now)
 
@@ -148,6 +147,17 @@ class ReplicaFetcherThread:
                 self._take_bound(self._states[partition], offset)
         self.proceed(now)
 
+    def epoch_ends_answered(self, response: OffsetForLeaderEpochResponse, now: float) -> None:
+        """The leader has told where epochs ended: cut, and fetch what agrees with the leader now."""
+        if response.correlation_id != self._correlation_id:
+            return
+        self._expires_at = inf
+        for state in self._truncating.answered(response, now + self._manager.config.replica_fetch_backoff_ms):
+            name = state.partition.partition
+            self._states[name] = state
+            self._manager.replicated(name, now)
+        self.proceed(now)
+
     def wake(self, now: float) -> None:
         """A backoff is over, or an answer did not come in time: then the connection is given up (BrokerBlockingSender)."""
         if self._expires_at <= now:
@@ -160,12 +170,13 @@ class ReplicaFetcherThread:
         """When `wake` has something to do."""
         if self._expires_at < inf:
             return self._expires_at
-        return min((state.ready_at for state in self._states.values()), default=inf)
+        waiting = (*self._states.values(), *self._truncating.states.values()) if self._truncating.states else self._states.values()
+        return min((state.ready_at for state in waiting), default=inf)
 
     # ------------------------------------------------------------------------------------------------ asking
 
     def proceed(self, now: float) -> None:
-        """The next step, unless one is on its way: connect, ask for bounds, or fetch whatever is ready."""
+        """The next step, unless one is on its way: connect, ask for bounds or for ends of epochs, or fetch whatever is ready."""
         if self._expires_at < inf:
             return
         manager = self._manager
@@ -174,19 +185,21 @@ class ReplicaFetcherThread:
             if state.ready_at > now:
                 continue
             fetch, log = state.fetch, state.log
-            latest_epoch = log.leader_epochs.latest_epoch
+            latest_epoch = state.fetched_epochs.latest_epoch
             if fetch.fetch_offset != log.log_end_offset or fetch.last_fetched_epoch != latest_epoch:
                 fetch = _new_partition((fetch.partition, log.log_end_offset, state.leader_epoch, latest_epoch, fetch.max_bytes))
                 state.fetch = fetch  # asked for again as it is, as long as nothing is appended
             ready.append(fetch)
-        if not ready:
+        truncating = bool(self._truncating.states) and self._truncating.ready(now)
+        if not ready and not truncating:
             manager.alarm.set(self.next_deadline())
             return
         if not self._connected:
             manager.outbox.append(Connect(self.peer))
         else:
             self._correlation_id += 1
-            manager.outbox.append(new_send((self.peer, self._ask_bound() if self._out_of_range else self._fetch(tuple(ready)))))
+            asks = truncating or self._out_of_range
+            manager.outbox.append(new_send((self.peer, self._ask(truncating, now) if asks else self._fetch(tuple(ready)))))
         self._expires_at = expires_at = now + manager.socket_timeout_ms
         if expires_at < manager.alarm.deadline:
             manager.alarm.set(expires_at)
@@ -196,6 +209,9 @@ class ReplicaFetcherThread:
         manager = self._manager
         # FetchRequest(correlation_id, replica_id, broker_epoch, ...) by the short way (see node.new_send).
         return _new_request((self._correlation_id, manager.broker_id, manager.broker_epoch(), *manager.fetch_settings, ready))
+
+    def _ask(self, truncating: bool, now: float) -> OffsetForLeaderEpochRequest | ListOffsetsRequest:
+        return self._truncating.ask(self._correlation_id, now) if truncating else self._ask_bound()
 
     def _ask_bound(self) -> ListOffsetsRequest:
         partition, leader_end = next(iter(self._out_of_range.items()))
@@ -212,6 +228,11 @@ class ReplicaFetcherThread:
                 # The rest of the answer is not believed before the logs agree again.
                 state.partition.truncate_for_divergence(fetched)
                 self._manager.replicated(fetched.partition, now)
+                return
+            if fetched.batches and fetched.batches[0].base_offset != requested.fetch_offset:
+                # Out of order offsets: the logs have parted, and none of the older generations sees it. This replica stays behind.
+                # Simplified: the partition alone fails, as since KIP-461 (2.3); before, its exception ended the whole fetcher.
+                del self._states[fetched.partition]
                 return
             if state.partition.append_records_to_follower(fetched, now):
                 self._manager.replicated(fetched.partition, now)
@@ -258,6 +279,7 @@ class ReplicaFetcherManager:
         "outbox",
         "replicated",
         "socket_timeout_ms",
+        "truncation",
     )
 
     def __init__(
@@ -268,6 +290,7 @@ class ReplicaFetcherManager:
         replicated: Callable[[TopicPartition, float], None],
         outbox: list[Output],
         alarm: Alarm,
+        truncation: TruncationPolicy = KIP_595,
     ) -> None:
         self.broker_id = broker_id
         self.broker_epoch = broker_epoch
@@ -283,6 +306,7 @@ class ReplicaFetcherManager:
         self.replicated = replicated
         self.outbox = outbox
         self.alarm = alarm
+        self.truncation = truncation
         self._fetchers: dict[int, ReplicaFetcherThread] = {}
         self._by_peer: dict[str, ReplicaFetcherThread] = {}
         self._leader_of: dict[TopicPartition, int] = {}
@@ -291,14 +315,14 @@ class ReplicaFetcherManager:
         """The fetcher whose connection is named `peer`."""
         return self._by_peer.get(peer)
 
-    def add_fetcher_for_partition(self, partition: Partition, leader: int, leader_epoch: int) -> None:
-        """This broker follows `leader` in a new leader epoch. Nothing is sent before `metadata_applied`."""
+    def add_fetcher_for_partition(self, partition: Partition, leader: int, leader_epoch: int, truncating: bool) -> None:
+        """This broker follows `leader` in a new leader epoch, `truncating` at first or not. Nothing is sent before `metadata_applied`."""
         fetcher = self._fetchers.get(leader)
         if fetcher is None:
             fetcher = self._fetchers[leader] = ReplicaFetcherThread(leader, self)
             self._by_peer[fetcher.peer] = fetcher
         self._leader_of[partition.partition] = leader
-        fetcher.add(partition, leader_epoch)
+        fetcher.add(partition, leader_epoch, truncating)
 
     def remove_fetcher_for_partition(self, partition: TopicPartition) -> None:
         """This broker leads now, or there is no leader, or another one."""

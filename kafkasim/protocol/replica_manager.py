@@ -31,6 +31,7 @@ from kafkasim.protocol.records import RecordBatch, TopicPartition
 from kafkasim.protocol.replica_fetcher import ReplicaFetcherManager
 from kafkasim.protocol.request_channel import PARKED, Connection, RequestChannel
 from kafkasim.protocol.scheduled_tasks import INITIAL_TASK_DELAY_MS, NEVER, Alarm, ScheduledTask
+from kafkasim.protocol.truncation_policy import KIP_595, FirstStep, TruncationPolicy
 
 # ---------------------------------------------------------------------------------------------------- what the trace is told
 
@@ -66,6 +67,7 @@ class ReplicaManager:
         "_logs",
         "_produces",
         "_trace",
+        "_truncation",
         "fetchers",
         "hosted",
     )
@@ -82,6 +84,7 @@ class ReplicaManager:
         alarm: Alarm,
         outbox: list[Output],
         trace: Trace | None,
+        truncation: TruncationPolicy = KIP_595,
     ) -> None:
         self._broker_id = broker_id
         self._broker_epoch = broker_epoch
@@ -90,6 +93,7 @@ class ReplicaManager:
         self._logs = logs
         self._alter_partitions = alter_partitions
         self._trace = trace
+        self._truncation = truncation
         self._in_controlled_shutdown = False
         self.hosted = HostedPartitions(image)
         self._produces = ProducePurgatory(broker_id, self.hosted, alarm, trace)
@@ -97,7 +101,7 @@ class ReplicaManager:
         self._flusher = logs.flusher
         self._checkpoint = ScheduledTask(config.replica_high_watermark_checkpoint_interval_ms, alarm)
         self._isr_expiration = ScheduledTask(config.replica_lag_time_max_ms / 2, alarm)
-        self.fetchers = ReplicaFetcherManager(broker_id, broker_epoch, config, self._replicated, outbox, alarm)
+        self.fetchers = ReplicaFetcherManager(broker_id, broker_epoch, config, self._replicated, outbox, alarm, truncation)
 
     def start(self, now: float) -> None:
         """The process has started: from here on the tasks come round."""
@@ -253,7 +257,7 @@ class ReplicaManager:
 
     def _host(self, name: TopicPartition) -> HostedPartition:
         log, config = self._logs.get_or_create_log(name), self._logs.topic_config(name.topic)
-        partition = Partition(name, self._broker_id, log, config, self._config, self._trace, self._image.brokers)
+        partition = Partition(name, self._broker_id, log, config, self._config, self._trace, self._image.brokers, self._truncation)
         hosted = self.hosted[name] = HostedPartition(partition)
         return hosted
 
@@ -263,8 +267,9 @@ class ReplicaManager:
             self._high_watermark_moved(hosted, now)
 
     def _make_follower(self, partition: Partition, registration: PartitionRegistration, now: float) -> None:
-        """A new leader epoch: fetch from whoever leads in it, beginning at the end of the log as it is."""
+        """A new leader epoch: fetch from whoever leads in it, beginning at the end of the log as it is, or as the generation cuts it."""
         name, leader = partition.partition, registration.leader
+        is_new_leader = leader != partition.leader
         is_new_leader_epoch = partition.make_follower(registration, now)
         if self._in_controlled_shutdown and (leader == NO_LEADER or self._broker_id not in registration.isr):
             self.fetchers.remove_fetcher_for_partition(name)
@@ -276,7 +281,10 @@ class ReplicaManager:
             self._trace(BecameFollower(name, self._broker_id, leader, partition.leader_epoch, end, high_watermark))
         self.fetchers.remove_fetcher_for_partition(name)
         if leader != NO_LEADER:
-            self.fetchers.add_fetcher_for_partition(partition, leader, partition.leader_epoch)
+            first_step = self._truncation.first_step(is_new_leader)
+            if first_step is FirstStep.CUT_TO_HIGH_WATERMARK:
+                partition.truncate_to(partition.high_watermark)
+            self.fetchers.add_fetcher_for_partition(partition, leader, partition.leader_epoch, first_step is FirstStep.ASK)
 
     def _appended(self, appended: list[tuple[HostedPartition, bool]], now: float) -> None:
         """As a leader, to these partitions, where the high watermark moved with it or not: who waited for it?"""

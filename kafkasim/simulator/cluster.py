@@ -19,6 +19,7 @@ from kafkasim.protocol.group_coordinator import offsets_partition_of
 from kafkasim.protocol.node import Output, broker_name, controller_name
 from kafkasim.protocol.producer import Producer
 from kafkasim.protocol.replication_control import ControllerState
+from kafkasim.protocol.truncation_policy import GENERATIONS
 from kafkasim.randomness import Streams
 from kafkasim.scenario import Scenario
 from kafkasim.simulator import clients
@@ -149,6 +150,7 @@ class SimulatedCluster:
             controller_name(CONTROLLER_ID),
             self.streams.uniform(f"{name}/{host.incarnation}"),
             self._tracer(name),
+            GENERATIONS[self.scenario.cluster.truncation],
         )
         host.disk_writes = lambda: sum(log.appends for log in disk.logs.values())
         host.answer = lambda output, _: self._broker_said(host, output)

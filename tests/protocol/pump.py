@@ -26,6 +26,7 @@ from kafkasim.protocol.node import Close, Connect, Connected, Disconnected, Send
 from kafkasim.protocol.partition import Partition
 from kafkasim.protocol.records import RecordBatch, TopicPartition
 from kafkasim.protocol.replication_control import ControllerState
+from kafkasim.protocol.truncation_policy import GENERATIONS
 
 
 class Wire:
@@ -201,8 +202,9 @@ class Pump:
 class Cluster(Pump):
     """A controller and brokers 1 to `brokers`, started and unfenced. `topic` is created with all its partitions."""
 
-    def __init__(self, brokers: int = 3, config: BrokerConfig | None = None) -> None:
+    def __init__(self, brokers: int = 3, config: BrokerConfig | None = None, truncation: str = "kip595") -> None:
         super().__init__()
+        self.truncation = GENERATIONS[truncation]
         self.config = config or BrokerConfig()
         self.traced: list[object] = []
         self.state = ControllerState()
@@ -226,6 +228,7 @@ class Cluster(Pump):
             "controller-100",
             lambda: 0.5,
             self.traced.append,
+            self.truncation,
         )
         self.start(f"broker-{broker_id}", broker)
 
