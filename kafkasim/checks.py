@@ -7,83 +7,22 @@ A new check is a function here and a line in CHECKS.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 import numpy as np
 
+from kafkasim.findings import Case, Check, Finding, compress
 from kafkasim.ledger import Ledger
 from kafkasim.truth import GroupTruth, Integers, Mask, PartitionLog, ProducerTruth, Truth, expand, flatten, runs
 
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """`count` times something happened to `records` ("shop/1051..1087"), seen in `of`: a producer, a group or a partition."""
-
-    name: str
-    jepsen: str
-    of: str
-    count: int
-    records: tuple[str, ...]
-    meaning: str
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """What a rule found in one producer, group or partition: how often, and in which records of which producer."""
-
-    of: str
-    count: int
-    records: Sequence[tuple[str, Integers]]
-
-
-Rule = Callable[[Truth], Iterator[Case]]
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """A rule, Jepsen's name for what it finds, and its meaning as the end of a sentence that begins with a number."""
-
-    rule: Rule
-    jepsen: str
-    meaning: str
-
-    @property
-    def name(self) -> str:
-        """The rule's name, which is the finding's."""
-        return self.rule.__name__
-
-    def __call__(self, evidence: Ledger | Truth) -> tuple[Finding, ...]:
-        """The findings in a ledger (or in one that is expanded already), one for each producer, group or partition that has any."""
-        truth = expand(evidence) if isinstance(evidence, Ledger) else evidence
-        return tuple(
-            Finding(self.name, self.jepsen, case.of, case.count, compress(case.records), self.meaning)
-            for case in self.rule(truth)
-            if case.count
-        )
+__all__ = ["CHECKS", "Check", "Finding", "compress", "find_all", "log_inversions"]
 
 
 def find_all(evidence: Ledger | Truth) -> tuple[Finding, ...]:
     """Every finding of every check, in the order of CHECKS; the ledger is expanded once."""
     truth = expand(evidence) if isinstance(evidence, Ledger) else evidence
     return tuple(finding for check in CHECKS for finding in check(truth))
-
-
-def compress(records: Sequence[tuple[str, Integers]]) -> tuple[str, ...]:
-    """The exact records as ranges: "shop/1051..1087", or "shop/1051" for a single one."""
-    ranges: list[str] = []
-    for producer, numbers in records:
-        distinct = np.unique(numbers)
-        if not len(distinct):
-            continue
-        breaks = np.flatnonzero(np.diff(distinct) != 1)
-        firsts = distinct[np.concatenate(([0], breaks + 1))].tolist()
-        lasts = distinct[np.concatenate((breaks, [len(distinct) - 1]))].tolist()
-        ranges += [
-            f"{producer}/{first}" if first == last else f"{producer}/{first}..{last}" for first, last in zip(firsts, lasts, strict=True)
-        ]
-    return tuple(ranges)
 
 
 # ------------------------------------------------------------------------------------------------- producers and the log
@@ -181,6 +120,18 @@ def inconsistent_offsets(truth: Truth) -> Iterator[Case]:
             yield Case(partition, len(torn), _decoded(truth, codes))
 
 
+def diverged(truth: Truth) -> Iterator[Case]:
+    """A replica's final log has another record than the leader's at one offset: whoever reads there later reads another story.
+
+    Only the simulator sees the followers' logs.
+    """
+    for partition in _partitions(truth):
+        entries = [entry for entry in truth.ledger.diverged if entry.partition == partition]
+        producers = dict.fromkeys(entry.producer for entry in entries)
+        records = [(name, flatten([entry.numbers for entry in entries if entry.producer == name]).numbers) for name in producers]
+        yield Case(partition, sum(len(numbers) for _, numbers in records), records)
+
+
 def unfinished_drain(truth: Truth) -> Iterator[Case]:
     """Something still moved when the drain's time was up: a client that never gives up, a group that never catches up."""
     yield Case(truth.ledger.backend, 0 if truth.ledger.drained else 1, [])
@@ -276,6 +227,7 @@ CHECKS: tuple[Check, ...] = (
     Check(inversion_by_retry, "nonmonotonic-send", "out of order in the log, by the client's retries"),
     Check(inversion_by_resend, "nonmonotonic-send", "out of order in the log, by the application's re-sends"),
     Check(inconsistent_offsets, "inconsistent-offsets", "offsets at which two different records were seen"),
+    Check(diverged, "", "in a follower's log where the leader's has another record"),
     Check(unfinished_drain, "", "drain that had not come to rest when its time was up"),
     Check(skipped_by_reset, "poll-skip", "never handled: auto.offset.reset went past them"),
     Check(passed_by_commit, "unseen", "never handled: a commit went past them"),

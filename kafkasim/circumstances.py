@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 # A connection that is reset or an answer that is swallowed moves no leader; everything else that happens to a broker may.
 _HARMLESS_TO_LEADERS = ("disconnect", "drop-responses")
 _UNCLEAN = ("crash", "power-loss", "bounce")
+# With these, replicas may part when leaders change fast enough (KIP-101, KIP-279, KIP-320).
+UNSAFE_GENERATIONS = ("hw", "kip101", "kip279")
 _PROCESS_DIES = ("crash", "power-loss", "shutdown", "bounce")
 
 
@@ -30,6 +32,7 @@ class TopicCase:
     min_insync_replicas: int
     unclean_leader_election: bool
     flushes_each_message: bool
+    truncation: str = "kip595"  # the cluster's generation of replication
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +122,8 @@ def deciding_settings(case: Circumstances) -> dict[str, str]:
             f"topics.{topic.name}.min.insync.replicas": str(topic.min_insync_replicas),
             f"topics.{topic.name}.unclean.leader.election.enable": _truth(topic.unclean_leader_election),
         }
+        if topic.truncation != "kip595":
+            settings["cluster.truncation"] = topic.truncation
     for group in case.groups:
         settings |= {f"consumers.{group.name}.{key}": value for key, value in _group_settings(group).items()}
     return settings
@@ -158,6 +163,7 @@ def _topic(scenario: Scenario, name: str) -> TopicCase:
         min_insync_replicas=min(config.min_insync_replicas, factor),
         unclean_leader_election=config.unclean_leader_election_enable,
         flushes_each_message=config.flush_messages == 1,
+        truncation=scenario.cluster.truncation,
     )
 
 

@@ -100,6 +100,16 @@ class LogEntry(NamedTuple):
     expired: bool = False
 
 
+class Diverged(NamedTuple):
+    """At consecutive offsets from `base_offset` on, `broker` has these records, and the leader has others. Seen by the simulator alone."""
+
+    partition: str
+    broker: int
+    base_offset: int
+    producer: str
+    numbers: Sequence[int]
+
+
 class FaultApplied(NamedTuple):
     """A fault as it really happened. `ended` is None while it lasts, `supported` False where the backend could not apply it."""
 
@@ -125,6 +135,7 @@ class Ledger:
     commits: list[Commit] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
     log: list[LogEntry] = field(default_factory=list)
+    diverged: list[Diverged] = field(default_factory=list)
     faults: list[FaultApplied] = field(default_factory=list)
     groups: tuple[str, ...] = ()
     group_topics: tuple[tuple[str, ...], ...] = ()  # what each of `groups` subscribes to; empty: the topics its entries speak of

@@ -13,7 +13,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from kafkasim.checks import Finding
+from kafkasim.findings import Finding
 from kafkasim.ledger import FaultApplied
 from kafkasim.promises import HELD, RUN, UNKNOWN, VIOLATED, NotPromised, Verdict, number
 from kafkasim.report import Report, Spread, Summary
@@ -184,11 +184,13 @@ def _fault_table(faults: Iterable[FaultApplied]) -> RenderableType:
 
 
 def _settings_table(settings: Mapping[str, str]) -> RenderableType:
-    """One line for each producer, topic and group: "producers.shop   acks=1, retries=3"."""
+    """One line for each producer, topic and group, and for the cluster: "producers.shop   acks=1, retries=3"."""
     places: dict[str, list[str]] = {}
     for path, value in settings.items():
-        kind, name, key = path.split(".", 2)
-        places.setdefault(f"{kind}.{name}", []).append(f"{key}={value}")
+        kind, _, rest = path.partition(".")
+        name, _, key = ("", "", rest) if kind == "cluster" else rest.partition(".")
+        place = f"{kind}.{name}" if name else kind
+        places.setdefault(place, []).append(f"{key}={value}")
     table = _table("", "", bare=True)
     for place, pairs in places.items():
         table.add_row(place, Text(", ".join(pairs)))

@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-from kafkasim.checks import Finding
-from kafkasim.circumstances import Circumstances, Faults, GroupCase, ProducerCase, RunCase, TopicCase, is_server
+from kafkasim.circumstances import UNSAFE_GENERATIONS, Circumstances, Faults, GroupCase, ProducerCase, RunCase, TopicCase, is_server
+from kafkasim.findings import Finding
 
 HELD, VIOLATED, UNKNOWN = "held", "violated", "unknown"
 RUN = "the run"
@@ -72,8 +72,10 @@ def keeps_committed_records(topic: TopicCase, faults: Faults) -> Given | Withhel
     min.insync.replicas is how many are known to have it; all but one of them may fail. A kill -9 keeps the page cache: only a power loss
     loses what was not flushed. But it is an unclean shutdown: the broker leaves ISR and ELR (KIP-966), and once all replicas have, the
     last known leader may lead with what its disk still has. With unclean election any failure counts, for a replica without the
-    record may be made leader.
+    record may be made leader. The older generations of replication lose or mix up records when leaders change.
     """
+    if topic.truncation in UNSAFE_GENERATIONS and topic.replication_factor > 1 and faults.leaders_may_move():
+        return Withheld(f"cluster.truncation={topic.truncation} promises nothing when leaders change")
     replicas = topic.min_insync_replicas
     failed = topic.replication_factor if faults.controller_failed else len(faults.failed_brokers)
     if topic.unclean_leader_election and failed >= replicas:
@@ -256,7 +258,7 @@ PROMISES: tuple[Promise, ...] = (
         "an offset means one record to everybody",
         "offset{s} with two records",
         agreement,
-        ("inconsistent_offsets",),
+        ("inconsistent_offsets", "diverged"),
         False,
     ),
     Promise("honest-log", "run", "nothing is in the log that nobody sent", "record{s} from nowhere", always, ("never_sent",)),

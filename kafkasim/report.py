@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kafkasim import measures
-from kafkasim.checks import Finding, find_all
+from kafkasim.checks import find_all
 from kafkasim.circumstances import circumstances_of, deciding_settings
+from kafkasim.findings import Finding
 from kafkasim.intervals import Interval, bootstrap_mean, wilson
 from kafkasim.ledger import FaultApplied, Ledger
 from kafkasim.measures import GroupCounts

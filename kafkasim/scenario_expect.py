@@ -1,7 +1,7 @@
 """What a scenario expects of its reports: which numbers can be expected, and which expectations were missed.
 
 `expect` speaks of every run, `sometimes` of at least one of several: some things only chance brings about. A group's count without
-its group (`reprocessed`) is the sum over all groups.
+its group (`reprocessed`) is the sum over all groups. `findings.NAME` is how often the check of that name (checks.py) found something.
 """
 
 from __future__ import annotations
@@ -29,13 +29,40 @@ COUNTS = (
 GROUP_COUNTS = ("processed", "lost", "reprocessed", "effects_duplicated", "phantom")
 RATES = ("loss_rate", "silent_loss_rate", "duplication_rate")
 PRICES = ("latency_ms.p50", "latency_ms.p99", "latency_ms.max", "throughput", "unavailable_ms")
+# Of checks.py; a test compares the two.
+FINDINGS = (
+    "acked_lost",
+    "failed_lost",
+    "failed_but_written",
+    "failure_contradicted",
+    "unresolved",
+    "never_sent",
+    "duplicate_by_retry",
+    "duplicate_by_resend",
+    "inversion_by_retry",
+    "inversion_by_resend",
+    "inconsistent_offsets",
+    "diverged",
+    "unfinished_drain",
+    "skipped_by_reset",
+    "passed_by_commit",
+    "not_reached",
+    "no_effect",
+    "reprocessed",
+    "copies_handled",
+    "effects_duplicated",
+    "phantom",
+    "poll_skip",
+    "nonmonotonic_poll",
+)
+_FINDING = "findings."
 _GROUP_KEY = re.compile(rf"groups\.(.+)\.({'|'.join(GROUP_COUNTS)})")
 
 
 def report_keys(groups: Iterable[str]) -> list[str]:
     """Every number of a report that can be expected."""
     own = [f"groups.{group}.{key}" for group in groups for key in GROUP_COUNTS]
-    return [*COUNTS, *GROUP_COUNTS, *RATES, *PRICES, *own]
+    return [*COUNTS, *GROUP_COUNTS, *RATES, *PRICES, *own, *(f"{_FINDING}{name}" for name in FINDINGS)]
 
 
 def key_complaint(key: str, groups: Sequence[str]) -> str | None:
@@ -51,6 +78,8 @@ def key_complaint(key: str, groups: Sequence[str]) -> str | None:
 
 def number_in(report: Mapping[str, Any], key: str) -> float | None:
     """The number that `key` means in a report (as it is written to JSON); None where a backend could not count it."""
+    if key.startswith(_FINDING):
+        return sum(int(finding["count"]) for finding in report.get("findings") or () if finding["name"] == key.removeprefix(_FINDING))
     groups: Mapping[str, Mapping[str, Any]] = report.get("groups") or {}
     if match := _GROUP_KEY.fullmatch(key):
         return _number(groups.get(match[1], {}).get(match[2]))

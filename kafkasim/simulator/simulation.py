@@ -240,3 +240,4 @@ class Run:
                     numbers = stored.batch.numbers[: max(0, end - stored.base_offset)]
                     if numbers:
                         ledger.log.append(LogEntry(str(partition), stored.base_offset, stored.batch.producer, numbers))
+                ledger.diverged += cluster.view.diverged(partition, end)

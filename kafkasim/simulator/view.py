@@ -5,13 +5,14 @@ Implements selectors.py's ClusterView, and answers what the phases of a run ask.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from kafkasim.ledger import Diverged
 from kafkasim.protocol.broker import Broker, BrokerDisk
 from kafkasim.protocol.broker_lifecycle import BrokerState
 from kafkasim.protocol.group_coordinator import offsets_partition_of
 from kafkasim.protocol.node import broker_name, controller_name
-from kafkasim.protocol.records import TopicPartition
+from kafkasim.protocol.records import LogBatch, TopicPartition
 from kafkasim.protocol.replication_control import ControllerState
 from kafkasim.scenario import Scenario
 from kafkasim.simulator.driver import Driver, Status
@@ -104,6 +105,32 @@ class View:
         node = None if leader is None else self.driver.hosts[broker_name(leader)].node
         return node.high_watermark(partition) if isinstance(node, Broker) else 0
 
+    def diverged(self, partition: TopicPartition, end: int) -> Iterator[Diverged]:
+        """Below `end`: what followers have, and the leader not, or not there. Batches were copied as they are, so most are one object."""
+        leader = self.leader(partition)
+        if leader is None:
+            return
+        batches = self.disks[leader].logs[partition].batches
+        at = {log_batch.base_offset: log_batch for log_batch in batches}
+        records: dict[int, tuple[str, int]] | None = None
+        for broker_id in self.replicas(partition):
+            log = self.disks[broker_id].logs.get(partition)
+            for log_batch in () if log is None else log.batches:
+                if at.get(log_batch.base_offset) is log_batch:
+                    continue
+                if records is None:
+                    records = dict(_records(batches))
+                for offset, record in _records((log_batch,)):
+                    if offset < end and records.get(offset, record) != record:
+                        yield Diverged(str(partition), broker_id, offset, record[0], (record[1],))
+
     def leader_epoch(self, partition: TopicPartition) -> int:
         """The controller's word; it grows with every election."""
         return self.controller_state.image.partitions[partition].leader_epoch
+
+
+def _records(batches: Iterable[LogBatch]) -> Iterator[tuple[int, tuple[str, int]]]:
+    """Offset, and whose record with which number."""
+    for base_offset, _, _, batch, _ in batches:
+        for place, number in enumerate(batch.numbers):
+            yield base_offset + place, (batch.producer, number)

@@ -5,7 +5,7 @@ from array import array
 import pytest
 
 from kafkasim.checks import CHECKS, find_all
-from kafkasim.ledger import Callback, Commit, Handled, Ledger, LogEntry, Resent, Sent, Skipped
+from kafkasim.ledger import Callback, Commit, Diverged, Handled, Ledger, LogEntry, Resent, Sent, Skipped
 
 
 def ledger(*entries, groups=(), **other):
@@ -13,6 +13,7 @@ def ledger(*entries, groups=(), **other):
     lists = {
         Sent: made.sent, Callback: made.callbacks, Resent: made.resent, Handled: made.handled,
         Commit: made.commits, Skipped: made.skipped, LogEntry: made.log,
+        Diverged: made.diverged,
     }  # fmt: skip
     for entry in entries:
         lists[type(entry)].append(entry)
@@ -88,6 +89,10 @@ FLAGGED = {
         ledger(sent(range(4)), acked(range(2), base_offset=7), acked((3,), base_offset=8), log(7, (0, 3))),
         [("orders-0", 1, ("shop/1", "shop/3"))],
     ),
+    "diverged": (
+        ledger(sent(range(4)), log(0, range(2)), Diverged("orders-0", 2, 0, "shop", (2,)), Diverged("orders-0", 3, 1, "shop", (3,))),
+        [("orders-0", 2, ("shop/2", "shop/3"))],
+    ),
     "unfinished_drain": (ledger(sent(range(1)), drained=False), [("simulator", 1, ())]),
     "skipped_by_reset": (
         ledger(sent(range(4)), log(0, range(4)), Skipped("billing", "orders-0", -1, 2, 3.0), handled(2, range(2, 4)), **BILLING),
@@ -142,6 +147,7 @@ CLEAN = {
     "inversion_by_retry": ledger(sent(range(4)), log(0, range(3)), log(3, (1,)), LogEntry("orders-1", 0, "shop", (3,))),
     "inversion_by_resend": ledger(sent(range(3)), Resent("shop", (2,), 6.0, False), log(0, range(3)), log(3, (2,))),
     "inconsistent_offsets": ledger(sent(range(3)), acked(range(2), base_offset=0), acked((2,)), log(0, range(2)), handled(0, range(2))),
+    "diverged": ledger(sent(range(3)), log(0, range(2)), Diverged("orders-1", 2, 1, "shop", (2,))),
     "unfinished_drain": ledger(sent(range(1))),
     "skipped_by_reset": ledger(sent((0,)), log(0, (0,)), Skipped("billing", "orders-0", 5, 0, 3.0), committed(1), **BILLING),
     "passed_by_commit": ledger(sent(range(2)), log(0, range(2)), handled(0, range(1)), committed(1), **BILLING),
