@@ -111,7 +111,12 @@ PendingPartitionChange = PendingExpandIsr | PendingShrinkIsr
 PartitionState = CommittedPartitionState | PendingPartitionChange
 
 # After these the controller's view differs from ours, or we cannot know: stay pending, the metadata log will tell.
-_AWAIT_METADATA = (Error.UNKNOWN_TOPIC_OR_PARTITION, Error.FENCED_LEADER_EPOCH, Error.INVALID_UPDATE_VERSION)
+_AWAIT_METADATA = (
+    Error.UNKNOWN_TOPIC_OR_PARTITION,
+    Error.FENCED_LEADER_EPOCH,
+    Error.INVALID_UPDATE_VERSION,
+    Error.INVALID_REQUEST,
+)
 
 
 # ---------------------------------------------------------------------------------------------------- the rules

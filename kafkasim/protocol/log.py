@@ -110,8 +110,11 @@ class Log:
         """WHO: a follower whose log parts from its leader's. THEN: everything from `offset` on is gone, and returned.
 
         A batch that straddles `offset` is removed whole. Epochs that began at the new end are forgotten even where no batch goes: this
-        replica may have been leader, begun its epoch at the end of the log, and never written in it.
+        replica may have been leader, begun its epoch at the end of the log, and never written in it. Below the start of this log there is
+        nothing to keep: it begins anew at `offset` (a leader elected uncleanly may end before the offset up to which retention deleted).
         """
+        if offset < self.log_start_offset:
+            return self.truncate_fully_and_start_at(offset)
         batches = self.batches
         keep = len(batches)
         while keep and batches[keep - 1].next_offset > offset:
@@ -120,7 +123,6 @@ class Log:
         if removed:
             del batches[keep:]
             self.log_end_offset = removed[0].base_offset
-            self.log_start_offset = min(self.log_start_offset, self.log_end_offset)
             self.recovery_point = min(self.recovery_point, self.log_end_offset)
             self.producers.truncate_from_end(self.log_end_offset, batches)
         self.leader_epochs.truncate_from_end(self.log_end_offset)

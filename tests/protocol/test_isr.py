@@ -81,7 +81,9 @@ def test_an_ineligible_replica_takes_the_leader_back_to_the_committed_isr() -> N
     assert in_sync.take() is None
 
 
-@pytest.mark.parametrize("error", [Error.FENCED_LEADER_EPOCH, Error.INVALID_UPDATE_VERSION, Error.UNKNOWN_TOPIC_OR_PARTITION])
+@pytest.mark.parametrize(
+    "error", [Error.FENCED_LEADER_EPOCH, Error.INVALID_UPDATE_VERSION, Error.INVALID_REQUEST, Error.UNKNOWN_TOPIC_OR_PARTITION]
+)
 def test_after_an_error_that_says_our_view_is_old_the_change_stays_pending_and_is_not_asked_again(error: Error) -> None:
     in_sync, pending = refused_with(error)
     assert in_sync.state is pending

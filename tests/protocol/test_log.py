@@ -85,6 +85,14 @@ def test_a_batch_that_straddles_the_truncation_offset_goes_whole() -> None:
     assert log.log_end_offset == 20
 
 
+def test_truncation_below_the_start_of_the_log_begins_it_anew_at_the_offset() -> None:
+    log = log_of(4, epoch=1)
+    log.increment_log_start_offset(20)
+    assert bases(log.truncate_to(10)) == [20, 30]
+    assert (log.log_start_offset, log.log_end_offset, log.recovery_point, log.latest_epoch) == (10, 10, 10, -1)
+    assert bases([log.append_as_leader(batch_of(0), leader_epoch=2, now=0.0)]) == [10]
+
+
 def test_truncation_above_the_end_removes_nothing_but_forgets_an_epoch_in_which_nothing_was_written() -> None:
     log = log_of(2, epoch=1)
     log.leader_epochs.assign(5, log.log_end_offset)

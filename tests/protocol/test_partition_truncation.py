@@ -148,6 +148,23 @@ def test_a_follower_below_the_leaders_log_start_begins_anew_there_and_follows_re
     assert (three.at[1].high_watermark, three.logs[2].log_start_offset) == (30, 20)
 
 
+def test_a_follower_whose_retention_went_beyond_the_end_of_an_unclean_leader_begins_anew_at_that_end() -> None:
+    three = Three()
+    three.at[1].append_records_to_leader(batch_of(0), acks=1, now=0.0)
+    three.replicate(1, 2, 3)  # broker 2 hears of no more than this
+    three.elect(1, leader_epoch=1, isr=(1, 3))
+    for first in (10, 20):
+        three.at[1].append_records_to_leader(batch_of(first), acks=1, now=0.0)
+    three.replicate(1, 3)
+    three.logs[1].increment_log_start_offset(20)
+    three.replicate(1, 3)
+    assert three.logs[3].log_start_offset == 20
+    three.elect(2, leader_epoch=2, isr=(2,))
+    three.at[2].append_records_to_leader(batch_of(30), acks=1, now=0.0)
+    three.replicate(2, 3)
+    assert (three.logs[3].log_start_offset, three.at[3].high_watermark, three.numbers(3)) == (10, 20, list(range(30, 40)))
+
+
 # ---------------------------------------------------------------------------------------------------- power loss
 
 
