@@ -30,7 +30,7 @@ from kafkasim.protocol.purgatory import DelayedProduce, OnProduced
 from kafkasim.protocol.records import RecordBatch, TopicPartition
 from kafkasim.protocol.replica_fetcher import ReplicaFetcherManager
 from kafkasim.protocol.request_channel import PARKED, Connection, RequestChannel
-from kafkasim.protocol.scheduled_tasks import INITIAL_TASK_DELAY_MS, NEVER, Alarm, ScheduledTask
+from kafkasim.protocol.scheduled_tasks import NEVER, Alarm, ScheduledTask
 
 # ---------------------------------------------------------------------------------------------------- what the trace is told
 
@@ -65,6 +65,7 @@ class ReplicaManager:
         "_isr_expiration",
         "_logs",
         "_produces",
+        "_retention",
         "_trace",
         "fetchers",
         "hosted",
@@ -95,6 +96,7 @@ class ReplicaManager:
         self._produces = ProducePurgatory(broker_id, self.hosted, alarm, trace)
         self._fetches = FetchPurgatory(self.hosted, channel, alarm)
         self._flusher = logs.flusher
+        self._retention = logs.retention
         self._checkpoint = ScheduledTask(config.replica_high_watermark_checkpoint_interval_ms, alarm)
         self._isr_expiration = ScheduledTask(config.replica_lag_time_max_ms / 2, alarm)
         self.fetchers = ReplicaFetcherManager(broker_id, broker_epoch, config, self._replicated, outbox, alarm)
@@ -102,8 +104,9 @@ class ReplicaManager:
     def start(self, now: float) -> None:
         """The process has started: from here on the tasks come round."""
         self._checkpoint.first = self._isr_expiration.first = now
-        self._flusher.first = now + INITIAL_TASK_DELAY_MS
+        self._flusher.first = self._retention.first = now + self._config.log_initial_task_delay_ms
         self._isr_expiration.arm(now)
+        self._logs.arm_retention(now)
 
     # ------------------------------------------------------------------------------------------------ requests
 
@@ -213,7 +216,7 @@ class ReplicaManager:
         self._alter_partitions.propagate(now)
 
     def wake(self, now: float) -> None:
-        """Time has come: requests expire, laggards leave the ISR, high watermarks are checkpointed, followers fetch again."""
+        """Time has come: requests expire, laggards leave the ISR, high watermarks are checkpointed, old segments deleted, followers fetch again."""
         self._fetches.wake(now)
         self._produces.wake(now)
         if self._isr_expiration.runs(now):
@@ -224,6 +227,10 @@ class ReplicaManager:
         if self._checkpoint.runs(now):
             self.checkpoint_high_watermarks()
         self._logs.run_flusher(now)
+        if self._retention.runs(now):
+            for hosted in self.hosted.values():
+                hosted.partition.delete_old_segments(now)
+            self._logs.arm_retention(now)
         self.fetchers.wake(now)
 
     def next_deadline(self) -> float:
@@ -234,6 +241,7 @@ class ReplicaManager:
             self._isr_expiration.due,
             self._checkpoint.due,
             self._flusher.due,
+            self._retention.due,
             self.fetchers.next_deadline(),
         )
 
