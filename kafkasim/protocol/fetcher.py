@@ -177,7 +177,7 @@ class Fetcher:
                 self._send_fetch(peer, states, now, outputs)
 
     def send_list_offsets(self, now: float, outputs: list[Output]) -> None:
-        """The client, for partitions that await a reset, asks for the offset of auto.offset.reset (OffsetFetcher.resetPositionsIfNeeded)."""
+        """The client, for partitions that await a reset, asks where auto.offset.reset is (OffsetFetcher.resetPositionsIfNeeded)."""
         by_broker: dict[int, list[TopicPartition]] = {}
         metadata = self._client.metadata
         for state in self.partitions.values():
@@ -312,7 +312,7 @@ class Fetcher:
         self.retry_at = min(self.retry_at, until)
 
     def _reset_timestamp(self, now: float) -> float:
-        """What a reset asks for: the beginning, the end, or a time that counts back from this very moment (never before the clock's zero)."""
+        """What a reset asks for: the beginning, the end, or a time that counts back from this very moment (not before the clock's zero)."""
         if self._settings.reset_duration_ms is not None:
             return max(now - self._settings.reset_duration_ms, 0.0)
         return EARLIEST if self._settings.auto_offset_reset == "earliest" else LATEST

@@ -263,7 +263,7 @@ class GroupCoordinator:
             self._offsets.pop(tombstone.group, None)
 
     def _clean_up_group_metadata(self, now: float) -> None:
-        """WHEN offsets.retention.check.interval.ms is over. THEN: tombstones for offsets that expired, and for groups that have nothing left.
+        """WHEN offsets.retention.check.interval.ms is over. THEN: tombstones for offsets that expired, and for groups with nothing left.
 
         What is to go is forgotten when its tombstone is committed; where that fails, the next round tries again (cleanupGroupMetadata).
         """

@@ -24,7 +24,7 @@ class Log:
     """`log_end_offset` is where the next record goes. `recovery_point`: all below it is flushed, and outlives a power loss.
 
     `high_watermark_checkpoint` is what the file replication-offset-checkpoint says; a restarted broker begins with it.
-    `expired` is what retention has deleted here. Kafka forgets it; it is kept for those who judge a run.
+    `expired` is what this replica's own retention has deleted. Kafka forgets it; it is kept for those who judge a run.
     Leader epochs and producer states are functions of the batches, kept up to date with every append.
     """
 
@@ -128,6 +128,7 @@ class Log:
             keep -= 1
         removed = tuple(batches[keep:])
         if removed:
+            self.segments.catch_up(batches)  # a segment that has begun stays, be it empty after the cut
             del batches[keep:]
             self.log_end_offset = removed[0].base_offset
             self.log_start_offset = min(self.log_start_offset, self.log_end_offset)
@@ -160,12 +161,16 @@ class Log:
         self.recovery_point = max(self.recovery_point, offset)
 
     def remove_below(self, offset: int) -> tuple[LogBatch, ...]:
-        """WHO: retention (log_retention.py), WHEN segments below `offset` go. THEN: the log begins there; what went is returned."""
+        """WHO: retention (log_retention.py), WHEN segments below `offset` go. THEN: the log begins there; what went is returned.
+
+        What already lay below the start does not count as `expired` here: a leader has moved that, and may have had other records there.
+        """
+        start = self.log_start_offset
         self.increment_log_start_offset(offset)
         keep = bisect_right(self.batches, offset, key=itemgetter(1))
         removed = tuple(self.batches[:keep])
         del self.batches[:keep]
-        self.expired += removed
+        self.expired += [log_batch for log_batch in removed if log_batch.base_offset >= start]
         return removed
 
     def load(self) -> None:

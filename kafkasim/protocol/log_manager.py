@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from kafkasim.protocol.config import TopicConfig
 from kafkasim.protocol.log import Log
-from kafkasim.protocol.log_retention import first_expiry, first_expiry_of_topic
+from kafkasim.protocol.log_retention import first_expiry
 from kafkasim.protocol.records import TopicPartition
 from kafkasim.protocol.scheduled_tasks import NEVER, ScheduledTask
 
@@ -71,10 +71,8 @@ class LogManager:
             self.flusher.arm(now)
 
     def arm_retention(self, now: float) -> None:
-        """The process has started, or retention has just run: the next run is the first that may find something to delete."""
-        expiries = [first_expiry(log, now) for log in self._disk.logs.values()]
-        expiries += [first_expiry_of_topic(config, now) for config in self._topic_configs.values()]
-        self.retention.arm_after(min(expiries, default=NEVER), now)
+        """The process has started, there is a new log, or retention has just run: the next run is the first that may find something."""
+        self.retention.arm_after(min((first_expiry(log, now) for log in self._disk.logs.values()), default=NEVER), now)
 
     def shut_down(self, broker_epoch: int, now: float) -> None:
         """A clean stop: everything is flushed, and the marker written."""

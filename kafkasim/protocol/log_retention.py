@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import inf
 
-from kafkasim.protocol.config import TopicConfig
 from kafkasim.protocol.log import Log
 from kafkasim.protocol.log_segments import LogSegment
 from kafkasim.protocol.records import LogBatch
@@ -37,20 +36,16 @@ def first_expiry(log: Log, now: float) -> float:
 
     It may turn out too early, never too late: nothing that is yet to come can expire before `now` + retention.ms.
     """
+    config = log.config
     if log.segments.segments[0].base_offset < log.log_start_offset:
         return now
-    log.segments.catch_up(log.batches)
-    oldest = log.segments.segments[0]
-    return first_expiry_of_topic(log.config, oldest.largest_timestamp if oldest.size else now)
-
-
-def first_expiry_of_topic(config: TopicConfig, timestamp: float) -> float:
-    """The same for a log whose oldest record is of `timestamp` at the earliest."""
     if not config.deletes_old_segments:
         return inf
     if config.retention_bytes >= 0:
-        return timestamp
-    return timestamp + config.retention_ms if config.retention_ms >= 0 else inf
+        return now
+    log.segments.catch_up(log.batches)
+    oldest = log.segments.segments[0]
+    return (oldest.largest_timestamp if oldest.size else now) + config.retention_ms if config.retention_ms >= 0 else inf
 
 
 def _by_size(log: Log, high_watermark: int) -> tuple[LogBatch, ...]:

@@ -89,8 +89,6 @@ class LogSegments:
 
     def truncate_to(self, offset: int) -> None:
         """WHEN the log was cut to `offset`. THEN: segments that begin later go, and the one that was cut is read anew at the next look."""
-        if offset >= self.end_offset:
-            return
         while len(self.segments) > 1 and self.segments[-1].base_offset > offset:
             self.segments.pop()
         self.restart(min(self.active.base_offset, offset))

@@ -66,7 +66,7 @@ class GroupMember(NamedTuple):
 
 
 class GroupMetadataValue(NamedTuple):
-    """A record of `__consumer_offsets`: a classic group's generation, leader ("" without members), members, and when it lost the last one."""
+    """A record of `__consumer_offsets`: a classic group's generation, leader ("" without members), members, and when it lost the last."""
 
     group: str
     generation: int

@@ -106,7 +106,6 @@ class ReplicaManager:
         self._checkpoint.first = self._isr_expiration.first = now
         self._flusher.first = self._retention.first = now + self._config.log_initial_task_delay_ms
         self._isr_expiration.arm(now)
-        self._logs.arm_retention(now)
 
     # ------------------------------------------------------------------------------------------------ requests
 
@@ -184,7 +183,7 @@ class ReplicaManager:
 
         Simplified: it takes no time; in Kafka requests wait for it meanwhile, and those to a deposed leader then fail together.
         """
-        renewed = []
+        renewed, count = [], len(self.hosted)
         for registration in changed:
             if self._broker_id not in registration.replicas:
                 continue  # Simplified: no reassignment, so a replica once here stays here.
@@ -200,6 +199,8 @@ class ReplicaManager:
                 self._fetches.try_complete(hosted.follower_fetches)
                 self._fetches.try_complete(hosted.consumer_fetches)
         self.fetchers.metadata_applied(now)
+        if len(self.hosted) > count:
+            self._logs.arm_retention(now)
         return renewed
 
     def begin_controlled_shutdown(self) -> None:
@@ -216,7 +217,7 @@ class ReplicaManager:
         self._alter_partitions.propagate(now)
 
     def wake(self, now: float) -> None:
-        """Time has come: requests expire, laggards leave the ISR, high watermarks are checkpointed, old segments deleted, followers fetch again."""
+        """Time has come: requests expire, laggards leave the ISR, high watermarks are checkpointed, old segments go, followers fetch."""
         self._fetches.wake(now)
         self._produces.wake(now)
         if self._isr_expiration.runs(now):

@@ -218,7 +218,7 @@ class ConsumingApplication:
     def _poll_failed(self, failure: PollFailed) -> None:
         """auto.offset.reset=none: poll() throws, and that is the end of this application's loop.
 
-        NoOffsetForPartitionException where the group never had an offset, OffsetOutOfRangeException where the log does not have it any more.
+        NoOffsetForPartitionException where the group never had an offset, OffsetOutOfRangeException where the log no longer has it.
         """
         self.failed = True
         having = {partition for partition, _, _ in self.client.positions()}
