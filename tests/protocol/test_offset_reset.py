@@ -1,4 +1,4 @@
-"""Where a consumer goes on whose position the log no longer has, by each auto.offset.reset: the world of test_consumer.py, with retention."""
+"""Where a consumer goes on whose position the log no longer has, by each auto.offset.reset: test_consumer.py's world, with retention."""
 
 import pytest
 from test_consumer import P0, World
@@ -60,15 +60,16 @@ def test_by_duration_longer_than_the_clock_has_run_is_the_beginning() -> None:
 
 
 def test_by_duration_without_a_record_so_young_has_no_position_until_request_timeout_ms_is_over() -> None:
-    world = overtaken(auto_offset_reset="by_duration:PT0.02S", request_timeout_ms=20_000)
-    assert world.poll("billing-1", 5_000) == []
+    world = World()
+    world.append(P0, 10)
+    world.now += 60_000
+    world.add("billing-0", auto_offset_reset="by_duration:PT30S", request_timeout_ms=20_000)
+    assert world.poll("billing-0", 5_000) == []
     world.append(P0, 5)
-    assert world.poll("billing-1", 5_000) == []
-    assert world.told("billing-1", PositionReset) == [], "a Java consumer does not go to the end where no record is young enough"
-    while not world.told("billing-1", PositionReset):
-        assert world.now < 100_000
-        world.append(P0, 1)
-        world.poll("billing-1", 10)
+    assert world.poll("billing-0", 5_000) == []
+    assert world.told("billing-0", PositionReset) == [], "a Java consumer does not go to the end where no record is young enough"
+    assert world.poll("billing-0", 20_000) == [10, 11, 12, 13, 14]
+    assert world.told("billing-0", PositionReset) == [PositionReset(P0, -1, 10)]
 
 
 def test_a_position_that_the_log_still_has_is_nothing_to_reset() -> None:
