@@ -8,13 +8,14 @@ A new check is a function here and a line in CHECKS.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from kafkasim.findings import Case, Check, Finding, compress
 from kafkasim.ledger import Ledger
-from kafkasim.truth import GroupTruth, Integers, Mask, PartitionLog, ProducerTruth, Truth, expand, flatten, runs
+from kafkasim.truth import Integers, Mask, PartitionLog, ProducerTruth, Truth, expand, flatten, runs
+from kafkasim.unseen import never_handled
 
 __all__ = ["CHECKS", "Check", "Finding", "compress", "find_all", "log_inversions"]
 
@@ -141,21 +142,27 @@ def unfinished_drain(truth: Truth) -> Iterator[Case]:
 
 
 def skipped_by_reset(truth: Truth) -> Iterator[Case]:
-    """auto.offset.reset moved the group's position over records it then never handled."""
+    """auto.offset.reset moved the group's position over records that are still there, and that it never handled."""
     for group in truth.groups:
-        yield _unseen(truth, group, "reset")
+        yield _counted(group.name, never_handled(truth, group, "reset"))
+
+
+def overtaken_by_retention(truth: Truth) -> Iterator[Case]:
+    """Retention deleted what the group had not handled: it came too late, or auto.offset.reset passed over what was about to go."""
+    for group in truth.groups:
+        yield _counted(group.name, never_handled(truth, group, "retention"))
 
 
 def passed_by_commit(truth: Truth) -> Iterator[Case]:
     """The group committed an offset beyond a record that nobody in it ever handled: lost for this group."""
     for group in truth.groups:
-        yield _unseen(truth, group, "commit")
+        yield _counted(group.name, never_handled(truth, group, "commit"))
 
 
 def not_reached(truth: Truth) -> Iterator[Case]:
     """In the log, not handled, and no commit beyond it: the group had not come so far when the run ended."""
     for group in truth.groups:
-        yield _unseen(truth, group, "end")
+        yield _counted(group.name, never_handled(truth, group, "end"))
 
 
 def no_effect(truth: Truth) -> Iterator[Case]:
@@ -230,6 +237,7 @@ CHECKS: tuple[Check, ...] = (
     Check(diverged, "", "in a follower's log where the leader's has another record"),
     Check(unfinished_drain, "", "drain that had not come to rest when its time was up"),
     Check(skipped_by_reset, "poll-skip", "never handled: auto.offset.reset went past them"),
+    Check(overtaken_by_retention, "unseen", "never handled, and deleted by retention"),
     Check(passed_by_commit, "unseen", "never handled: a commit went past them"),
     Check(not_reached, "unseen", "not handled when the run ended"),
     Check(no_effect, "", "handled, but without their effect, ever"),
@@ -294,34 +302,6 @@ def _observed(truth: Truth, partition: str) -> Iterator[tuple[Integers, Integers
 def _decoded(truth: Truth, codes: Integers) -> list[tuple[str, Integers]]:
     many = len(truth.producers)
     return [(producer.name, codes[codes % many == place] // many) for place, producer in enumerate(truth.producers)]
-
-
-def _unseen(truth: Truth, group: GroupTruth, cause: Literal["reset", "commit", "end"]) -> Case:
-    """Records in the log that the group never handled: a reset went past them; if not, a commit; if not, the run ended before."""
-    never = [
-        producer.in_log & (handled == 0) if subscribed else np.zeros(len(handled), np.bool_)
-        for producer, handled, subscribed in zip(truth.producers, group.handled, group.subscribed, strict=True)
-    ]
-    skipped, passed = [np.zeros_like(mask) for mask in never], [np.zeros_like(mask) for mask in never]
-    for log in truth.logs if any(mask.any() for mask in never) else ():
-        jumps = [entry for entry in truth.ledger.skipped if entry.group == group.name and entry.partition == log.partition]
-        jumped = np.zeros(len(log.offsets), np.bool_)
-        for jump in jumps:
-            jumped |= (log.offsets >= jump.position) & (log.offsets < jump.offset)
-        behind = log.offsets < _committed(truth.ledger, group.name, log.partition)
-        for place in range(len(never)):
-            mine = log.producers == place
-            skipped[place][log.numbers[mine & jumped]] = True
-            passed[place][log.numbers[mine & behind]] = True
-    tables = zip(truth.producers, never, skipped, passed, strict=True)
-    causes = [(p.name, mask, {"reset": reset, "commit": commit & ~reset, "end": ~commit & ~reset}) for p, mask, reset, commit in tables]
-    return _counted(group.name, [(producer, mask & by[cause]) for producer, mask, by in causes])
-
-
-def _committed(ledger: Ledger, group: str, partition: str) -> int:
-    """The offset the group committed last."""
-    accepted = [entry.offset for entry in ledger.commits if (entry.group, entry.partition, entry.error) == (group, partition, "")]
-    return accepted[-1] if accepted else -1
 
 
 def _journeys(truth: Truth, group: str) -> Iterator[tuple[str, Integers, Integers]]:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kafkasim.ledger import FaultApplied, Ledger
+from kafkasim.protocol.config import TopicConfig
+from kafkasim.truth import topic_of
 
 if TYPE_CHECKING:
     from kafkasim.scenario import Scenario
@@ -25,7 +27,10 @@ _PROCESS_DIES = ("crash", "power-loss", "shutdown", "bounce")
 
 @dataclass(frozen=True, slots=True)
 class TopicCase:
-    """A topic's replication; `min_insync_replicas` is what counts, the smaller of it and the replication factor."""
+    """A topic's replication; `min_insync_replicas` is what counts, the smaller of it and the replication factor.
+
+    `retention`: its settings by key, where retention has removed something of the topic in this run; else empty.
+    """
 
     name: str
     replication_factor: int
@@ -33,6 +38,7 @@ class TopicCase:
     unclean_leader_election: bool
     flushes_each_message: bool
     truncation: str = "kip595"  # the cluster's generation of replication
+    retention: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +71,7 @@ class GroupCase:
     topics: tuple[TopicCase, ...]
     longest_poll_ms: float  # how long a full poll takes to handle on the polling thread
     max_poll_interval_ms: float
+    offsets_expired: str = ""  # "offsets.retention.minutes=1", where a group found its offsets gone that had been away for so long
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +111,10 @@ class Circumstances:
 
 def circumstances_of(scenario: Scenario, ledger: Ledger) -> Circumstances:
     """Distil a scenario and what befell it."""
-    topics = {name: _topic(scenario, name) for name in scenario.topics}
+    expired = {topic_of(entry.partition) for entry in ledger.log if entry.expired}
+    topics = {name: _topic(scenario, name, name in expired) for name in scenario.topics}
     producers = tuple(_producer(scenario, producer.name, topics) for producer in scenario.producers)
-    groups = tuple(_group(scenario, consumer.group, topics) for consumer in scenario.consumers)
+    groups = tuple(_group(scenario, ledger, consumer.group, topics) for consumer in scenario.consumers)
     return Circumstances(producers, groups, _faults(ledger.faults), ledger.drained)
 
 
@@ -121,7 +129,7 @@ def deciding_settings(case: Circumstances) -> dict[str, str]:
             f"topics.{topic.name}.replication.factor": str(topic.replication_factor),
             f"topics.{topic.name}.min.insync.replicas": str(topic.min_insync_replicas),
             f"topics.{topic.name}.unclean.leader.election.enable": _truth(topic.unclean_leader_election),
-        }
+        } | {f"topics.{topic.name}.{key}": value for key, value in topic.retention}
         if topic.truncation != "kip595":
             settings["cluster.truncation"] = topic.truncation
     for group in case.groups:
@@ -155,7 +163,7 @@ def _group_settings(group: GroupCase) -> dict[str, str]:
     return settings
 
 
-def _topic(scenario: Scenario, name: str) -> TopicCase:
+def _topic(scenario: Scenario, name: str, expired: bool) -> TopicCase:
     config, factor = scenario.topic_config(name), scenario.topics[name].replication_factor
     return TopicCase(
         name=name,
@@ -164,7 +172,26 @@ def _topic(scenario: Scenario, name: str) -> TopicCase:
         unclean_leader_election=config.unclean_leader_election_enable,
         flushes_each_message=config.flush_messages == 1,
         truncation=scenario.cluster.truncation,
+        retention=_retention(config) if expired else (),
     )
+
+
+def _retention(config: TopicConfig) -> tuple[tuple[str, str], ...]:
+    """What may have removed records: the limit of size where there is one, and of age where it is not the default or the only one."""
+    by_size = (("retention.bytes", str(config.retention_bytes)),) if config.retention_bytes >= 0 else ()
+    limits_age = config.retention_ms >= 0 and (config.retention_ms != TopicConfig().retention_ms or not by_size)
+    return (*((("retention.ms", str(config.retention_ms)),) if limits_age else ()), *by_size)
+
+
+def _offsets_expired(scenario: Scenario, ledger: Ledger, group: str) -> str:
+    """A group that had committed came back to nothing, offsets.retention.minutes after its last commit or later."""
+    minutes = scenario.broker_config().offsets_retention_minutes
+    for reset in ledger.skipped:
+        if reset.group == group and reset.position < 0:
+            commits = [c.at for c in ledger.commits if (c.group, c.partition, c.error) == (group, reset.partition, "") and c.at < reset.at]
+            if commits and reset.at - max(commits) >= minutes * 60_000:
+                return f"offsets.retention.minutes={minutes}"
+    return ""
 
 
 def _producer(scenario: Scenario, name: str, topics: dict[str, TopicCase]) -> ProducerCase:
@@ -184,7 +211,7 @@ def _producer(scenario: Scenario, name: str, topics: dict[str, TopicCase]) -> Pr
     )
 
 
-def _group(scenario: Scenario, name: str, topics: dict[str, TopicCase]) -> GroupCase:
+def _group(scenario: Scenario, ledger: Ledger, name: str, topics: dict[str, TopicCase]) -> GroupCase:
     group = scenario.consumer(name)
     settings = scenario.consumer_settings(name)
     access = 2 * group.dedup_ms if group.dedup != "none" else 0.0  # a record is looked up, and marked
@@ -199,6 +226,7 @@ def _group(scenario: Scenario, name: str, topics: dict[str, TopicCase]) -> Group
         topics=tuple(topics[topic] for topic in group.topics),
         longest_poll_ms=0.0 if group.commit == "worker-threads" else settings.max_poll_records * (group.processing_ms + access),
         max_poll_interval_ms=settings.max_poll_interval_ms,
+        offsets_expired=_offsets_expired(scenario, ledger, name),
     )
 
 

@@ -96,7 +96,7 @@ def consumer_events(ledger: Ledger, group: str) -> Iterator[Event]:
 
 
 def log_events(ledger: Ledger) -> Iterator[Event]:
-    """What a VerifiableConsumer that reads the final log from its beginning would have printed."""
+    """What a VerifiableConsumer that had read the final log all along would have printed: what retention removed later is there, too."""
     for entry in ledger.log:
         yield from _records(entry.partition, entry.base_offset, entry.producer, entry.numbers, ledger.ended)
 

@@ -153,16 +153,20 @@ def at_least_once(group: GroupCase, faults: Faults) -> Given | Withheld:
         return way
     if group.dedup != "none" and group.dedup_order == "mark-first":
         return Withheld("dedup.order=mark-first loses an effect when a crash falls between mark and effect")
+    if group.auto_offset_reset == "none" and _retention(group):
+        return Withheld(f"auto.offset.reset=none ends an application when {_retention(group)} has deleted what it had not read")
     return _while_committed(group, faults, way)
 
 
 def nothing_skipped(group: GroupCase, _faults: Faults) -> Given | Withheld:
-    """Where a group has no position (or one the log no longer has), auto.offset.reset gives it one.
-
-    Simplified: a lag that retention overtakes is not told apart; what earliest passes over then would count as a violation.
-    """
-    if group.auto_offset_reset == "latest":
-        return Withheld("auto.offset.reset=latest begins at the end, whatever came before")
+    """Where a group has no position (or one the log no longer has), auto.offset.reset gives it one. Retention asks nobody who has read."""
+    overtaken = f"{_retention(group)} may delete what the group has not read" if _retention(group) else ""
+    if group.auto_offset_reset == "latest" or group.auto_offset_reset.startswith("by_duration:"):
+        begins = "at the end" if group.auto_offset_reset == "latest" else "at a time"
+        reset = f"auto.offset.reset={group.auto_offset_reset} begins {begins}, whatever came before"
+        return Withheld(f"{overtaken}, and {reset}" if overtaken else reset)
+    if overtaken:
+        return Withheld(overtaken)
     return Given(f"auto.offset.reset={group.auto_offset_reset}")
 
 
@@ -170,6 +174,8 @@ def at_most_once(group: GroupCase, faults: Faults) -> Given | Withheld:
     """The offset is committed before anything is handled: a crash loses the rest of the poll and repeats nothing."""
     if group.commit != "before-processing":
         return Withheld(f"commit={group.commit} promises no single handling")
+    if group.offsets_expired:
+        return Withheld(f"{group.offsets_expired} lets a group that was away for so long begin anew")
     return _while_committed(group, faults, Given("commit=before-processing"))
 
 
@@ -231,10 +237,10 @@ PROMISES: tuple[Promise, ...] = (
     Promise(
         "nothing-skipped",
         "group",
-        "no reset of its position passes over a record",
+        "no reset of its position, and no retention, passes over a record",
         "record{s} never handled",
         nothing_skipped,
-        ("skipped_by_reset",),
+        ("skipped_by_reset", "overtaken_by_retention"),
     ),
     Promise("at-most-once", "group", "no record is handled again", "handling{s} again", at_most_once, ("reprocessed",)),
     Promise(
@@ -333,6 +339,11 @@ def _commits_after(group: GroupCase) -> Given | Withheld:
         case "worker-threads":
             return Withheld(f"worker.commit={group.worker_commit} commits ahead of the workers: it promises no handling")
     return Withheld(f"commit={group.commit} promises no handling")
+
+
+def _retention(group: GroupCase) -> str:
+    """The settings by which retention has removed something in this run of what the group reads; "" if it has not."""
+    return " or ".join(dict.fromkeys(f"{key}={value}" for topic in group.topics for key, value in topic.retention))
 
 
 def _while_committed(group: GroupCase, faults: Faults, given: Given) -> Given | Withheld:

@@ -93,7 +93,9 @@ class Broker:
         self._alarm = alarm = Alarm()
         self._metadata = MetadataCache()
         self._channel = RequestChannel(self._outbox)
-        self._logs = LogManager(disk, topic_configs, ScheduledTask(config.log_flush_scheduler_interval_ms, alarm))
+        flusher = ScheduledTask(config.log_flush_scheduler_interval_ms, alarm)
+        retention = ScheduledTask(config.log_retention_check_interval_ms, alarm)
+        self._logs = LogManager(disk, topic_configs, flusher, retention)
         session_half_ms = config.broker_session_timeout_ms / 2  # so that a lost heartbeat is not the last of a session (KAFKA-14392)
         quorum_timeout_ms = config.controller_quorum_request_timeout_ms
         self._heartbeat_channel = ControllerChannel(

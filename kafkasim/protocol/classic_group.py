@@ -54,6 +54,7 @@ class ClassicGroup:
         "_sync_deadline",
         "_trace",
         "changed",
+        "current_state_timestamp",
         "due",
         "generation",
         "leader",
@@ -74,6 +75,7 @@ class ClassicGroup:
         self.pending_members: dict[str, float] = {}  # KIP-394: ids given out, and until when they may be used
         self.pending_sync: dict[str, None] = {}
         self.new_member_added = False
+        self.current_state_timestamp = 0.0  # when it became EMPTY last
         self.changed = False  # the group's metadata differs from what was last handed to the log
         self.due = inf
         self._initial_delay_ms = initial_delay_ms
@@ -188,11 +190,12 @@ class ClassicGroup:
             GroupMember(m.member_id, m.instance, m.session_timeout_ms, m.rebalance_timeout_ms, m.topics, m.assignment)
             for m in self.members.values()
         )
-        return GroupMetadataValue(self.name, self.generation, self.leader, members)
+        return GroupMetadataValue(self.name, self.generation, self.leader, members, self.current_state_timestamp)
 
     def load(self, value: GroupMetadataValue, now: float) -> None:
         """A new coordinator, on reading the log, takes the group over as it was; every member has a full session to say hello."""
         self.generation, self.leader = value.generation, value.leader
+        self.current_state_timestamp = value.current_state_timestamp
         self.members = {}
         for stored in value.members:
             member = Member(stored.member_id, stored.instance, stored.session_timeout_ms, stored.rebalance_timeout_ms, stored.topics)
@@ -288,6 +291,7 @@ class ClassicGroup:
         self.generation += 1
         if not self.members:
             self._enter(GroupState.EMPTY, "no members")
+            self.current_state_timestamp = now
             self.changed = True
             return
         self._enter(GroupState.COMPLETING_REBALANCE, "all have joined")

@@ -8,7 +8,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from kafkasim.protocol.config_options import LONG_MAX, Draft, boolean, integer, option
+from kafkasim.protocol.config_options import LONG_MAX, Check, Draft, boolean, choice, integer, option
+
+_HOUR_MS = 3_600_000
+_MINUTE_MS = 60_000
+
+
+def cleanup_policy() -> Check:
+    """A list of delete and compact, in any order. Simplified: compaction (LogCleaner) is known and not modelled."""
+    words = choice("compact", "delete")
+
+    def convert(value: object) -> str:
+        given = value if isinstance(value, list | tuple) else str(value).split(",")
+        return ",".join([words.convert(word) for word in given])
+
+    return Check("list", "[compact, delete]", convert)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +87,48 @@ class BrokerConfig:
         "How often the flusher looks whether a log is due by flush.ms, in ms; the first time is 30 s after the start.",
     )
 
+    log_segment_bytes: int = option(
+        1_073_741_824, integer(1_048_576), "Size at which a log goes on in a new segment, in bytes (of a topic: segment.bytes)."
+    )
+    log_roll_ms: int | None = option(
+        None,
+        integer(bits=64, null=True),
+        "Age at which a log goes on in a new segment, in ms (of a topic: segment.ms); null: log.roll.hours.",
+    )
+    log_roll_hours: int = option(168, integer(1), "Age at which a log goes on in a new segment, in hours, where log.roll.ms is null.")
+    log_retention_ms: int | None = option(
+        None,
+        integer(bits=64, null=True),
+        "How old the newest record of a segment becomes before the segment is deleted, in ms, -1: any age (of a topic: retention.ms); "
+        "null: log.retention.minutes.",
+    )
+    log_retention_minutes: int | None = option(
+        None, integer(null=True), "The same in minutes, where log.retention.ms is null; null: log.retention.hours."
+    )
+    log_retention_hours: int = option(
+        168, integer(), "The same in hours, where neither log.retention.ms nor log.retention.minutes is given."
+    )
+    log_retention_bytes: int = option(
+        -1, integer(bits=64), "Size above which a log's oldest segments are deleted, in bytes, -1: any size (of a topic: retention.bytes)."
+    )
+    log_retention_check_interval_ms: int = option(
+        300_000, integer(1, bits=64), "How often a broker looks for segments that retention lets it delete, in ms."
+    )
+    log_initial_task_delay_ms: int = option(
+        30_000, integer(0, bits=64), "How long after its start a broker looks for the first time what to delete and what to flush, in ms."
+    )
+    log_cleanup_policy: str = option(
+        "delete", cleanup_policy(), "Whether old segments are deleted, or compacted, or both (of a topic: cleanup.policy)."
+    )
+
     offsets_topic_num_partitions: int = option(50, integer(1), "Number of partitions of __consumer_offsets.")
     offsets_topic_replication_factor: int = option(3, integer(1, 2**15 - 1, bits=16), "Replication factor of __consumer_offsets.")
     offsets_commit_timeout_ms: int = option(
         5_000, integer(1), "How long an OffsetCommit waits for the replicas of __consumer_offsets, in ms."
+    )
+    offsets_retention_minutes: int = option(10_080, integer(1), "How long a group's offsets are kept once it has no members, in minutes.")
+    offsets_retention_check_interval_ms: int = option(
+        600_000, integer(1, bits=64), "How often a coordinator looks for offsets that are kept no longer, in ms."
     )
     group_initial_rebalance_delay_ms: int = option(
         3_000, integer(), "How long the coordinator waits for more members before the first rebalance of an empty group, in ms."
@@ -109,6 +161,22 @@ class TopicConfig:
         "read only when the broker's log.flush.scheduler.interval.ms comes round.",
     )
     max_message_bytes: int = option(1_048_588, integer(0), "Largest record batch that is accepted, in bytes.")
+    segment_bytes: int = option(1_073_741_824, integer(1_048_576), "Size at which the log goes on in a new segment, in bytes.")
+    segment_ms: int = option(604_800_000, integer(1, bits=64), "Age at which the log goes on in a new segment, in ms.")
+    retention_ms: int = option(
+        604_800_000,
+        integer(-1, bits=64),
+        "How old the newest record of a segment becomes before the segment is deleted, in ms; -1: any age.",
+    )
+    retention_bytes: int = option(-1, integer(bits=64), "Size above which the log's oldest segments are deleted, in bytes; -1: any size.")
+    cleanup_policy: str = option(
+        "delete", cleanup_policy(), "Whether old segments are deleted, or compacted, or both. Only deletion is modelled."
+    )
+
+    @property
+    def deletes_old_segments(self) -> bool:
+        """Whether retention.ms and retention.bytes are looked at: not in a log that is only compacted."""
+        return "delete" in self.cleanup_policy
 
 
 TOPIC_SYNONYMS: Mapping[str, str] = {
@@ -117,6 +185,11 @@ TOPIC_SYNONYMS: Mapping[str, str] = {
     "flush.messages": "log.flush.interval.messages",
     "flush.ms": "log.flush.interval.ms",
     "max.message.bytes": "message.max.bytes",
+    "segment.bytes": "log.segment.bytes",
+    "segment.ms": "log.roll.ms",
+    "retention.ms": "log.retention.ms",
+    "retention.bytes": "log.retention.bytes",
+    "cleanup.policy": "log.cleanup.policy",
 }  # ServerTopicConfigSynonyms: the topic's key, and the broker's that is its default
 
 
@@ -127,7 +200,19 @@ def topic_defaults(broker: BrokerConfig) -> dict[str, object]:
     }
     if broker.log_flush_interval_ms is None:
         defaults["flush.ms"] = broker.log_flush_scheduler_interval_ms
+    if broker.log_roll_ms is None:
+        defaults["segment.ms"] = broker.log_roll_hours * _HOUR_MS
+    defaults["retention.ms"] = log_retention_ms(broker)
     return defaults
+
+
+def log_retention_ms(broker: BrokerConfig) -> int:
+    """KafkaConfig.logRetentionTimeMillis: ms before minutes before hours, and whatever is negative means any age."""
+    milliseconds = broker.log_retention_ms
+    if milliseconds is None:
+        minutes = broker.log_retention_minutes
+        milliseconds = broker.log_retention_hours * _HOUR_MS if minutes is None else minutes * _MINUTE_MS
+    return max(milliseconds, -1)
 
 
 def settle_broker(draft: Draft) -> None:
@@ -150,6 +235,20 @@ def settle_broker(draft: Draft) -> None:
             "log.flush.interval.ms is looked at only once, 30 s after the start, as log.flush.scheduler.interval.ms is never (its default)."
         )
 
+    retention = [(draft["log.retention.ms"], "log.retention.ms"), (draft["log.retention.minutes"], "log.retention.minutes")]
+    value, key = next(
+        ((value, key) for value, key in retention if value is not None), (draft["log.retention.hours"], "log.retention.hours")
+    )
+    if value == 0:
+        draft.problem(key, f"{key} must be -1 (any age) or at least 1.")
+    _note_compaction(draft, "log.cleanup.policy")
 
-def settle_topic(_draft: Draft) -> None:
+
+def settle_topic(draft: Draft) -> None:
     """A topic has no rules between its parameters; min.insync.replicas above the replication factor is accepted by Kafka."""
+    _note_compaction(draft, "cleanup.policy")
+
+
+def _note_compaction(draft: Draft, key: str) -> None:
+    if key in draft.explicit and "compact" in draft[key]:
+        draft.note(f"{key}={draft[key]}: compaction is not modelled; every record of a key stays.")

@@ -5,6 +5,7 @@ Simplified: the classic group protocol only; group.protocol=consumer (KIP-848) i
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from kafkasim.protocol.config_options import INT_MAX, Check, Draft, boolean, choice, integer, option
@@ -18,16 +19,40 @@ from kafkasim.protocol.config_producer import (
 _ISOLATION = ("read_committed", "read_uncommitted")
 
 
+_BY_DURATION = "by_duration:"
+# java.time.Duration.parse, without signs: days, hours, minutes, seconds with a fraction.
+_DURATION = re.compile(r"P(?=.)(?:(\d+)D)?(?:T(?=.)(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:[.,]\d{0,9})?)S)?)?", re.IGNORECASE)
+_UNITS_MS = (86_400_000.0, 3_600_000.0, 60_000.0, 1_000.0)
+
+
+def reset_duration_ms(auto_offset_reset: str) -> float | None:
+    """Of by_duration:PT…, the time in ms by which a reset goes back from now (AutoOffsetResetStrategy, KIP-1106); None of any other word.
+
+    >>> reset_duration_ms("by_duration:PT1M30S")
+    90000.0
+    """
+    if not auto_offset_reset.startswith(_BY_DURATION):
+        return None
+    found = _DURATION.fullmatch(auto_offset_reset.removeprefix(_BY_DURATION))
+    if found is None:
+        raise ValueError("what follows by_duration: must be a duration that is not negative, such as PT30S, PT5M, PT1H or P1D")
+    return sum(float(number.replace(",", ".")) * unit for number, unit in zip(found.groups(), _UNITS_MS, strict=True) if number)
+
+
 def _java_auto_offset_reset() -> Check:
-    """latest | earliest | none. Simplified: by_duration (KIP-1106), which starts at a time, is known and refused."""
+    """latest | earliest | none | by_duration:<an ISO-8601 duration>."""
     words = choice("latest", "earliest", "none")
 
     def convert(value: object) -> object:
-        if str(value).strip().startswith("by_duration:"):
-            raise ValueError("Kafka knows by_duration (KIP-1106), but the simulator does not; it must be one of latest, earliest, none")
-        return words.convert(value)
+        word = str(value).strip()
+        if reset_duration_ms(word) is not None:
+            return word
+        try:
+            return words.convert(word)
+        except ValueError:
+            raise ValueError("it must be one of latest, earliest, none, by_duration:PT…") from None
 
-    return words._replace(convert=convert)
+    return words._replace(convert=convert, valid=f"{words.valid}, by_duration:PnDTnHnMn.nS")
 
 
 @dataclass(frozen=True, slots=True)

@@ -177,7 +177,7 @@ class Fetcher:
                 self._send_fetch(peer, states, now, outputs)
 
     def send_list_offsets(self, now: float, outputs: list[Output]) -> None:
-        """The client, for partitions that await a reset, asks for the earliest or latest offset (OffsetFetcher.resetPositionsIfNeeded)."""
+        """The client, for partitions that await a reset, asks where auto.offset.reset is (OffsetFetcher.resetPositionsIfNeeded)."""
         by_broker: dict[int, list[TopicPartition]] = {}
         metadata = self._client.metadata
         for state in self.partitions.values():
@@ -188,7 +188,7 @@ class Fetcher:
                     self.back_off(state, now)
                 else:
                     by_broker.setdefault(leader, []).append(state.partition)
-        timestamp = EARLIEST if self._settings.auto_offset_reset == "earliest" else LATEST
+        timestamp = self._reset_timestamp(now) if by_broker else LATEST
         for broker_id, partitions in by_broker.items():
             peer = broker_name(broker_id)
             if peer not in self._listing and self._client.ready(peer, now, outputs):
@@ -215,7 +215,11 @@ class Fetcher:
                 self._buffer(state, fetched.batches)
 
     def list_offsets_completed(self, completed: Completed, now: float, outputs: list[Output]) -> None:
-        """The earliest or latest offset is known: the position moves there, whatever lies between."""
+        """The offset is known: the position moves there, whatever lies between.
+
+        by_duration asks for the first record that is young enough. Where there is none, Java's client does not go to the end: it goes
+        without a position, and asks again when request.timeout.ms is over (OffsetFetcherUtils.handleListOffsetResponse).
+        """
         del self._listing[completed.peer]
         response = completed.response
         if not isinstance(response, ListOffsetsResponse):
@@ -224,7 +228,9 @@ class Fetcher:
             state = self.partitions.get(partition)
             if state is None or state.state is not FetchState.AWAIT_RESET:
                 continue
-            if error is not Error.NONE or offset < 0:
+            if error is Error.NONE and offset < 0:
+                self._rest(state, now + self._settings.request_timeout_ms)
+            elif error is not Error.NONE:
                 self._client.metadata.request_update()
                 self.back_off(state, now)
             else:
@@ -297,10 +303,19 @@ class Fetcher:
 
     def back_off(self, state: PartitionState, now: float) -> None:
         """Let the partition rest for retry.backoff.ms."""
-        state.retry_at = now + self._settings.retry_backoff_ms
-        self.retry_at = min(self.retry_at, state.retry_at)
+        self._rest(state, now + self._settings.retry_backoff_ms)
 
     # ------------------------------------------------------------------------------------------------ helpers
+
+    def _rest(self, state: PartitionState, until: float) -> None:
+        state.retry_at = until
+        self.retry_at = min(self.retry_at, until)
+
+    def _reset_timestamp(self, now: float) -> float:
+        """What a reset asks for: the beginning, the end, or a time that counts back from this very moment (not before the clock's zero)."""
+        if self._settings.reset_duration_ms is not None:
+            return max(now - self._settings.reset_duration_ms, 0.0)
+        return EARLIEST if self._settings.auto_offset_reset == "earliest" else LATEST
 
     def _send_fetch(self, peer: str, states: list[PartitionState], now: float, outputs: list[Output]) -> None:
         settings, epochs = self._settings, self._client.metadata.leader_epochs

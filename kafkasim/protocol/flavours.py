@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from kafkasim.protocol.config import JavaConsumerConfig, JavaProducerConfig, LibrdkafkaConsumerConfig, LibrdkafkaProducerConfig
+from kafkasim.protocol.config_consumer import reset_duration_ms
 
 
 class Client(Enum):
@@ -63,7 +64,8 @@ class ConsumerSettings:
     enable_auto_commit: bool
     auto_commit_interval_ms: float
     auto_offset_store: bool  # librdkafka: the offset is stored before the record is handed over
-    auto_offset_reset: str  # earliest | latest | none
+    auto_offset_reset: str  # earliest | latest | none | by_duration:PT…
+    reset_duration_ms: float | None  # of by_duration, how far a reset goes back from now
     read_committed: bool
     max_poll_records: int  # max.poll.records | the n of consume(n)
     max_poll_interval_ms: float
@@ -180,6 +182,7 @@ def _java_consumer(config: JavaConsumerConfig) -> ConsumerSettings:
         auto_commit_interval_ms=config.auto_commit_interval_ms,
         auto_offset_store=False,  # poll() commits the positions that earlier polls reached: what they returned has been processed
         auto_offset_reset=config.auto_offset_reset,
+        reset_duration_ms=reset_duration_ms(config.auto_offset_reset),
         read_committed=config.isolation_level == "read_committed",
         max_poll_records=config.max_poll_records,
         max_poll_interval_ms=config.max_poll_interval_ms,
@@ -212,6 +215,7 @@ def _librdkafka_consumer(config: LibrdkafkaConsumerConfig) -> ConsumerSettings:
         auto_commit_interval_ms=config.auto_commit_interval_ms,
         auto_offset_store=config.enable_auto_offset_store,  # stored before the message is handed over: committed before it is processed
         auto_offset_reset="none" if config.auto_offset_reset == "error" else config.auto_offset_reset,
+        reset_duration_ms=None,
         read_committed=config.isolation_level == "read_committed",
         max_poll_records=config.max_poll_records,
         max_poll_interval_ms=config.max_poll_interval_ms,

@@ -12,20 +12,21 @@ One `GroupCoordinator` is one partition of `__consumer_offsets` on its leader. I
                               commit_response(request, append_error(error)); the batch stays in the log and may commit all the same
     all other group requests  handle(request, source, now) -> [(source, response), ...], perhaps for other sources, too
     time                      wake(now) -> [(source, response), ...] by next_deadline()
-    after handle and wake     take_records() -> values to append likewise, with nobody waiting for them (often none)
+    after handle and wake     take_records() -> values and tombstones to append likewise, with nobody waiting for them (often none)
     high watermark advanced   committed(values) for each batch it passed, in order: only then can an OffsetFetch see them
     asked about another's group or not leader   refusal(request, Error.NOT_COORDINATOR) -> the response
 
-Simplified: no linger before the append (group.coordinator.append.linger.ms, 5 ms), no compaction, no offsets.retention.minutes.
+Simplified: no linger before the append (group.coordinator.append.linger.ms, 5 ms), no compaction.
 Simplified: loading takes no time, so nobody hears COORDINATOR_LOAD_IN_PROGRESS.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from math import inf
+from math import ceil, inf
 
 from kafkasim.protocol.classic_group import Answers, ClassicGroup, PartitionsOf
+from kafkasim.protocol.classic_group_member import GroupState
 from kafkasim.protocol.config import BrokerConfig
 from kafkasim.protocol.errors import NO_ERROR, Error
 from kafkasim.protocol.messages import (
@@ -43,7 +44,16 @@ from kafkasim.protocol.messages import (
     SyncGroupResponse,
 )
 from kafkasim.protocol.node import Trace
-from kafkasim.protocol.records import CoordinatorRecord, GroupMetadataValue, OffsetAndEpoch, OffsetCommitValue, TopicPartition
+from kafkasim.protocol.offset_expiration import expired_offsets, oldest_timestamp
+from kafkasim.protocol.records import (
+    CoordinatorRecord,
+    GroupMetadataTombstone,
+    GroupMetadataValue,
+    OffsetAndEpoch,
+    OffsetCommitTombstone,
+    OffsetCommitValue,
+    TopicPartition,
+)
 
 GroupRequest = JoinGroupRequest | SyncGroupRequest | HeartbeatRequest | LeaveGroupRequest | OffsetFetchRequest
 
@@ -101,7 +111,19 @@ class GroupCoordinator:
     `partitions_of(topic)`: the topic's partitions in the broker's metadata, ascending; () where it is unknown.
     """
 
-    __slots__ = ("_broker_id", "_config", "_due", "_groups", "_ids_given", "_offsets", "_partitions_of", "_trace", "offsets_partition")
+    __slots__ = (
+        "_broker_id",
+        "_check_at",
+        "_config",
+        "_due",
+        "_groups",
+        "_ids_given",
+        "_offsets",
+        "_partitions_of",
+        "_tombstones",
+        "_trace",
+        "offsets_partition",
+    )
 
     def __init__(
         self, broker_id: int, offsets_partition: int, config: BrokerConfig, partitions_of: PartitionsOf, trace: Trace | None = None
@@ -112,8 +134,10 @@ class GroupCoordinator:
         self._partitions_of = partitions_of
         self._trace = trace
         self._groups: dict[str, ClassicGroup] = {}
-        self._offsets: dict[str, dict[TopicPartition, OffsetAndEpoch]] = {}
+        self._offsets: dict[str, dict[TopicPartition, OffsetCommitValue]] = {}
+        self._tombstones: list[CoordinatorRecord] = []
         self._ids_given = 0
+        self._check_at = inf  # when offsets are looked at that may have expired
         self._due = inf
 
     def handle(self, request: GroupRequest, source: str, now: float) -> Answers:
@@ -148,7 +172,7 @@ class GroupCoordinator:
         error = group.validate_offset_commit(request.generation, request.member_id, now)
         if error is not NO_ERROR:
             return error
-        return tuple([OffsetCommitValue(request.group, partition, offset, epoch) for partition, offset, epoch in request.offsets])
+        return tuple([OffsetCommitValue(request.group, partition, offset, epoch, now) for partition, offset, epoch in request.offsets])
 
     def committed(self, values: Iterable[CoordinatorRecord]) -> None:
         """The broker, once the high watermark has passed a batch of `__consumer_offsets`: its offsets are now what a fetch returns.
@@ -158,21 +182,33 @@ class GroupCoordinator:
         for value in values:
             if isinstance(value, OffsetCommitValue):
                 self._remember(value)
+            elif isinstance(value, OffsetCommitTombstone):
+                self._forget(value)
+            elif isinstance(value, GroupMetadataTombstone):
+                group = self._groups.get(value.group)
+                if group is not None and group.state is GroupState.EMPTY:
+                    del self._groups[value.group]
 
     def load(self, values: Iterable[CoordinatorRecord], now: float) -> None:
         """The broker, on becoming leader: read all that is in the log, oldest first (CoordinatorLoader)."""
         latest: dict[str, GroupMetadataValue] = {}
         for value in values:
-            if isinstance(value, GroupMetadataValue):
-                latest[value.group] = value
-            else:
-                self._remember(value)
+            match value:
+                case GroupMetadataValue():
+                    latest[value.group] = value
+                case GroupMetadataTombstone():
+                    latest.pop(value.group, None)
+                case OffsetCommitValue():
+                    self._remember(value)
+                case OffsetCommitTombstone():
+                    self._forget(value)
         for name in self._offsets:
             self._create_group(name)
         for name, metadata in latest.items():
             group = self._create_group(name)
             group.load(metadata, now)
             self._due = min(self._due, group.due)
+        self._schedule_expiration(now)
 
     def unload(self) -> Answers:
         """The broker, on losing the partition: what to tell those who wait for a join or a sync."""
@@ -181,9 +217,9 @@ class GroupCoordinator:
             group.unload(answers)
         return answers
 
-    def take_records(self) -> tuple[GroupMetadataValue, ...]:
-        """Group metadata that changed and wants to be in the log, once each."""
-        records = []
+    def take_records(self) -> tuple[CoordinatorRecord, ...]:
+        """Group metadata that changed and wants to be in the log, once each, and what has expired."""
+        records, self._tombstones = self._tombstones, []
         for group in self._groups.values():
             if group.changed:
                 group.changed = False
@@ -201,18 +237,53 @@ class GroupCoordinator:
             for group in self._groups.values():
                 if group.due <= now:
                     group.wake(now, answers)
+            if self._check_at <= now:
+                self._clean_up_group_metadata(now)
             self._due = min((group.due for group in self._groups.values()), default=inf)
+            self._due = min(self._due, self._check_at)
         return answers
 
     # ------------------------------------------------------------------------------------------------ helpers
 
     def _fetch_offsets(self, request: OffsetFetchRequest) -> OffsetFetchResponse:
         offsets = self._offsets.get(request.group, {})
-        found = tuple([offsets.get(partition) or OffsetAndEpoch(partition, -1) for partition in request.partitions])
-        return OffsetFetchResponse(request.correlation_id, Error.NONE, found)
+        found = []
+        for partition in request.partitions:
+            value = offsets.get(partition)
+            found.append(OffsetAndEpoch(partition, -1) if value is None else OffsetAndEpoch(partition, value.offset, value.leader_epoch))
+        return OffsetFetchResponse(request.correlation_id, Error.NONE, tuple(found))
 
     def _remember(self, value: OffsetCommitValue) -> None:
-        self._offsets.setdefault(value.group, {})[value.partition] = OffsetAndEpoch(value.partition, value.offset, value.leader_epoch)
+        self._offsets.setdefault(value.group, {})[value.partition] = value
+
+    def _forget(self, tombstone: OffsetCommitTombstone) -> None:
+        offsets = self._offsets.get(tombstone.group, {})
+        offsets.pop(tombstone.partition, None)
+        if not offsets:
+            self._offsets.pop(tombstone.group, None)
+
+    def _clean_up_group_metadata(self, now: float) -> None:
+        """WHEN offsets.retention.check.interval.ms is over. THEN: tombstones for offsets that expired, and for groups with nothing left.
+
+        What is to go is forgotten when its tombstone is committed; where that fails, the next round tries again (cleanupGroupMetadata).
+        """
+        retention_ms = self._config.offsets_retention_minutes * 60_000.0
+        for name, group in self._groups.items():
+            offsets = self._offsets.get(name, {})
+            expired = expired_offsets(group, offsets, retention_ms, now)
+            self._tombstones += [OffsetCommitTombstone(name, partition) for partition in expired]
+            if len(expired) == len(offsets) and group.state is GroupState.EMPTY:
+                self._tombstones.append(GroupMetadataTombstone(name))
+        self._schedule_expiration(now)
+
+    def _schedule_expiration(self, now: float) -> None:
+        """scheduleGroupMetadataExpiration: the next round comes an interval after this one. Rounds that can find nothing are left out."""
+        retention_ms = self._config.offsets_retention_minutes * 60_000.0
+        interval_ms = self._config.offsets_retention_check_interval_ms
+        oldest = [oldest_timestamp(group, self._offsets.get(name, {}), now) for name, group in self._groups.items()]
+        rounds = ceil((min(oldest, default=now) + retention_ms - now) / interval_ms)
+        self._check_at = now + max(rounds, 1) * interval_ms
+        self._due = min(self._due, self._check_at)
 
     def _create_group(self, name: str) -> ClassicGroup:
         group = self._groups.get(name)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from kafkasim.protocol.errors import NO_ERROR, Error
 from kafkasim.protocol.leader_epoch import UNDEFINED
 from kafkasim.protocol.log import Log
+from kafkasim.protocol.log_retention import delete_old_segments
 from kafkasim.protocol.messages import FetchedPartition, FetchPartition
 from kafkasim.protocol.node import Trace
 from kafkasim.protocol.records import LogBatch, TopicPartition
@@ -41,6 +42,16 @@ class Truncated(NamedTuple):
     from_offset: int
     to_offset: int
     removed: tuple[LogBatch, ...]
+
+
+class SegmentsDeleted(NamedTuple):
+    """Retention has deleted what `broker` had from `from_offset` on, up to `to_offset`, where its log begins now."""
+
+    partition: TopicPartition
+    broker: int
+    from_offset: int
+    to_offset: int
+    is_leader: bool
 
 
 class LocalReplica:
@@ -216,6 +227,14 @@ class LocalReplica:
         if self._trace is not None:
             self._trace(Truncated(self.partition, self.broker_id, from_offset, offset, removed))
         self._move_high_watermark(offset)
+
+    # ------------------------------------------------------------------------------------------------ retention
+
+    def delete_old_segments(self, now: float) -> None:
+        """WHO: leader and follower, each for itself, WHEN the task kafka-log-retention runs. THEN: see log_retention.py."""
+        removed = delete_old_segments(self.log, self.high_watermark, now)
+        if removed and self._trace is not None:
+            self._trace(SegmentsDeleted(self.partition, self.broker_id, removed[0].base_offset, self.log.log_start_offset, self.is_leader))
 
     # ------------------------------------------------------------------------------------------------ helpers
 

@@ -2,7 +2,8 @@
 
 In Kafka: UnifiedLog and LocalLog, LogLoader for what happens when a broker opens a log. The object is the disk: it survives a crash
 of its broker (page cache kept); only a power loss takes what was not flushed.
-Simplified: a log is one list without segments or indexes, and nothing is compacted; appending and flushing take no time of their own.
+Its batches are one list; where one segment ends and the next begins is in log_segments.py, and what retention deletes in log_retention.py.
+Simplified: no indexes, and nothing is compacted; appending and flushing take no time of their own.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from operator import itemgetter
 
 from kafkasim.protocol.config import TopicConfig
 from kafkasim.protocol.leader_epoch import EpochEndOffset, LeaderEpochCache
+from kafkasim.protocol.log_segments import LogSegments
 from kafkasim.protocol.producer_state import ProducerStateManager
 from kafkasim.protocol.records import LogBatch, RecordBatch, TopicPartition
 
@@ -22,6 +24,7 @@ class Log:
     """`log_end_offset` is where the next record goes. `recovery_point`: all below it is flushed, and outlives a power loss.
 
     `high_watermark_checkpoint` is what the file replication-offset-checkpoint says; a restarted broker begins with it.
+    `expired` is what this replica's own retention has deleted. Kafka forgets it; it is kept for those who judge a run.
     Leader epochs and producer states are functions of the batches, kept up to date with every append.
     """
 
@@ -29,6 +32,7 @@ class Log:
         "appends",
         "batches",
         "config",
+        "expired",
         "high_watermark_checkpoint",
         "last_flush_time",
         "leader_epochs",
@@ -37,12 +41,15 @@ class Log:
         "partition",
         "producers",
         "recovery_point",
+        "segments",
     )
 
     def __init__(self, partition: TopicPartition, config: TopicConfig) -> None:
         self.partition = partition
         self.config = config
         self.batches: list[LogBatch] = []
+        self.expired: list[LogBatch] = []
+        self.segments = LogSegments(config)
         self.appends = 0  # batches ever written: what a slow disk has to do
         self.log_start_offset = 0
         self.log_end_offset = 0
@@ -110,10 +117,10 @@ class Log:
         """WHO: a follower whose log parts from its leader's. THEN: everything from `offset` on is gone, and returned.
 
         A batch that straddles `offset` is removed whole. Epochs that began at the new end are forgotten even where no batch goes: this
-        replica may have been leader, begun its epoch at the end of the log, and never written in it. Below the start of this log there is
-        nothing to keep: it begins anew at `offset` (a leader elected uncleanly may end before the offset up to which retention deleted).
+        replica may have been leader, begun its epoch at the end of the log, and never written in it.
+        A cut below the first segment leaves nothing: the log then begins where the leader's ends.
         """
-        if offset < self.log_start_offset:
+        if offset < self.segments.segments[0].base_offset:
             return self.truncate_fully_and_start_at(offset)
         batches = self.batches
         keep = len(batches)
@@ -121,10 +128,12 @@ class Log:
             keep -= 1
         removed = tuple(batches[keep:])
         if removed:
+            self.segments.catch_up(batches)  # a segment that has begun stays, be it empty after the cut
             del batches[keep:]
             self.log_end_offset = removed[0].base_offset
             self.recovery_point = min(self.recovery_point, self.log_end_offset)
             self.producers.truncate_from_end(self.log_end_offset, batches)
+            self.segments.truncate_to(self.log_end_offset)
         self.leader_epochs.truncate_from_end(self.log_end_offset)
         return removed
 
@@ -133,24 +142,34 @@ class Log:
         removed = tuple(self.batches)
         self.batches.clear()
         self.log_start_offset = self.log_end_offset = self.recovery_point = offset
+        self.segments.truncate_fully_and_start_at(offset)
         self.leader_epochs.clear()
         self.producers.clear()
         return removed
 
-    def increment_log_start_offset(self, offset: int) -> tuple[LogBatch, ...]:
-        """WHO: the leader's retention, and followers after it. THEN: what ends at or below `offset` is deleted, and returned.
+    def increment_log_start_offset(self, offset: int) -> None:
+        """WHO: a leader's retention, and followers after it. THEN: nothing below `offset` can be read any more.
 
-        `offset` is where a batch begins: retention deletes whole segments.
+        A follower's batches below it stay on its disk until the follower's own retention comes round.
         """
         if offset <= self.log_start_offset:
-            return ()
+            return
         assert offset <= self.log_end_offset, "the start of a log never passes its high watermark, let alone its end"
         self.log_start_offset = offset
+        self.leader_epochs.truncate_from_start(offset)
+        self.recovery_point = max(self.recovery_point, offset)
+
+    def remove_below(self, offset: int) -> tuple[LogBatch, ...]:
+        """WHO: retention (log_retention.py), WHEN segments below `offset` go. THEN: the log begins there; what went is returned.
+
+        What already lay below the start does not count as `expired` here: a leader has moved that, and may have had other records there.
+        """
+        start = self.log_start_offset
+        self.increment_log_start_offset(offset)
         keep = bisect_right(self.batches, offset, key=itemgetter(1))
         removed = tuple(self.batches[:keep])
         del self.batches[:keep]
-        self.leader_epochs.truncate_from_start(offset)
-        self.recovery_point = max(self.recovery_point, offset)
+        self.expired += [log_batch for log_batch in removed if log_batch.base_offset >= start]
         return removed
 
     def load(self) -> None:
@@ -162,8 +181,10 @@ class Log:
 
         `keep_until` is how far the operating system happened to write back pages by itself. A batch torn in the middle does not pass
         its checksum in LogLoader's recovery and goes whole. The checkpoint files survive: Kafka syncs them when it writes them.
+        A segment is flushed when the next one begins (UnifiedLog.roll). Simplified: at once, where Kafka leaves it to a thread.
         """
-        return self.truncate_to(max(self.recovery_point, keep_until))
+        self.segments.catch_up(self.batches)
+        return self.truncate_to(max(self.recovery_point, keep_until, self.segments.active.base_offset))
 
     def _append(self, log_batch: LogBatch, now: float) -> None:
         """Log, epochs, producer state; flushed when flush.messages records are not."""

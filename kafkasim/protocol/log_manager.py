@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 
 from kafkasim.protocol.config import TopicConfig
 from kafkasim.protocol.log import Log
+from kafkasim.protocol.log_retention import first_expiry
 from kafkasim.protocol.records import TopicPartition
-from kafkasim.protocol.scheduled_tasks import ScheduledTask
+from kafkasim.protocol.scheduled_tasks import NEVER, ScheduledTask
 
 NO_BROKER_EPOCH = -1
 
@@ -26,14 +27,17 @@ class BrokerDisk:
 
 
 class LogManager:
-    """Opens, flushes and closes logs. `flusher` is the task kafka-log-flusher; who appends arms it."""
+    """Opens, flushes and closes logs. `flusher` is the task kafka-log-flusher; who appends arms it. `retention` is kafka-log-retention."""
 
-    __slots__ = ("_disk", "_topic_configs", "flusher")
+    __slots__ = ("_disk", "_topic_configs", "flusher", "retention")
 
-    def __init__(self, disk: BrokerDisk, topic_configs: Mapping[str, TopicConfig], flusher: ScheduledTask) -> None:
+    def __init__(
+        self, disk: BrokerDisk, topic_configs: Mapping[str, TopicConfig], flusher: ScheduledTask, retention: ScheduledTask
+    ) -> None:
         self._disk = disk
         self._topic_configs = topic_configs
         self.flusher = flusher
+        self.retention = retention
 
     def topic_config(self, topic: str) -> TopicConfig:
         """What holds for `topic` on this broker; all defaults where nobody said anything."""
@@ -65,6 +69,10 @@ class LogManager:
                     still_dirty = True
         if still_dirty:
             self.flusher.arm(now)
+
+    def arm_retention(self, now: float) -> None:
+        """The process has started, there is a new log, or retention has just run: the next run is the first that may find something."""
+        self.retention.arm_after(min((first_expiry(log, now) for log in self._disk.logs.values()), default=NEVER), now)
 
     def shut_down(self, broker_epoch: int, now: float) -> None:
         """A clean stop: everything is flushed, and the marker written."""

@@ -38,12 +38,20 @@ class OffsetAndEpoch(NamedTuple):
 
 
 class OffsetCommitValue(NamedTuple):
-    """A record of `__consumer_offsets` (OffsetCommitKey and OffsetCommitValue): where a group stands in a partition."""
+    """A record of `__consumer_offsets` (OffsetCommitKey and OffsetCommitValue): where a group stands in a partition, and since when."""
 
     group: str
     partition: TopicPartition
     offset: int
     leader_epoch: int = -1
+    commit_timestamp: float = 0.0
+
+
+class OffsetCommitTombstone(NamedTuple):
+    """A record of `__consumer_offsets`, an OffsetCommitKey without a value: the group's offset in the partition is forgotten."""
+
+    group: str
+    partition: TopicPartition
 
 
 class GroupMember(NamedTuple):
@@ -58,15 +66,22 @@ class GroupMember(NamedTuple):
 
 
 class GroupMetadataValue(NamedTuple):
-    """A record of `__consumer_offsets`: a classic group's generation, leader ("" without members) and members."""
+    """A record of `__consumer_offsets`: a classic group's generation, leader ("" without members), members, and when it lost the last."""
 
     group: str
     generation: int
     leader: str
     members: tuple[GroupMember, ...]
+    current_state_timestamp: float = 0.0
 
 
-CoordinatorRecord = OffsetCommitValue | GroupMetadataValue
+class GroupMetadataTombstone(NamedTuple):
+    """A record of `__consumer_offsets`, a GroupMetadataKey without a value: the group, without members and offsets, is forgotten."""
+
+    group: str
+
+
+CoordinatorRecord = OffsetCommitValue | OffsetCommitTombstone | GroupMetadataValue | GroupMetadataTombstone
 
 
 class RecordBatch:

@@ -30,7 +30,7 @@ from kafkasim.protocol.purgatory import DelayedProduce, OnProduced
 from kafkasim.protocol.records import RecordBatch, TopicPartition
 from kafkasim.protocol.replica_fetcher import ReplicaFetcherManager
 from kafkasim.protocol.request_channel import PARKED, Connection, RequestChannel
-from kafkasim.protocol.scheduled_tasks import INITIAL_TASK_DELAY_MS, NEVER, Alarm, ScheduledTask
+from kafkasim.protocol.scheduled_tasks import NEVER, Alarm, ScheduledTask
 from kafkasim.protocol.truncation_policy import KIP_595, FirstStep, TruncationPolicy
 
 # ---------------------------------------------------------------------------------------------------- what the trace is told
@@ -66,6 +66,7 @@ class ReplicaManager:
         "_isr_expiration",
         "_logs",
         "_produces",
+        "_retention",
         "_trace",
         "_truncation",
         "fetchers",
@@ -99,6 +100,7 @@ class ReplicaManager:
         self._produces = ProducePurgatory(broker_id, self.hosted, alarm, trace)
         self._fetches = FetchPurgatory(self.hosted, channel, alarm)
         self._flusher = logs.flusher
+        self._retention = logs.retention
         self._checkpoint = ScheduledTask(config.replica_high_watermark_checkpoint_interval_ms, alarm)
         self._isr_expiration = ScheduledTask(config.replica_lag_time_max_ms / 2, alarm)
         self.fetchers = ReplicaFetcherManager(broker_id, broker_epoch, config, self._replicated, outbox, alarm, truncation)
@@ -106,7 +108,7 @@ class ReplicaManager:
     def start(self, now: float) -> None:
         """The process has started: from here on the tasks come round."""
         self._checkpoint.first = self._isr_expiration.first = now
-        self._flusher.first = now + INITIAL_TASK_DELAY_MS
+        self._flusher.first = self._retention.first = now + self._config.log_initial_task_delay_ms
         self._isr_expiration.arm(now)
 
     # ------------------------------------------------------------------------------------------------ requests
@@ -185,7 +187,7 @@ class ReplicaManager:
 
         Simplified: it takes no time; in Kafka requests wait for it meanwhile, and those to a deposed leader then fail together.
         """
-        renewed = []
+        renewed, count = [], len(self.hosted)
         for registration in changed:
             if self._broker_id not in registration.replicas:
                 continue  # Simplified: no reassignment, so a replica once here stays here.
@@ -201,6 +203,8 @@ class ReplicaManager:
                 self._fetches.try_complete(hosted.follower_fetches)
                 self._fetches.try_complete(hosted.consumer_fetches)
         self.fetchers.metadata_applied(now)
+        if len(self.hosted) > count:
+            self._logs.arm_retention(now)
         return renewed
 
     def begin_controlled_shutdown(self) -> None:
@@ -217,7 +221,7 @@ class ReplicaManager:
         self._alter_partitions.propagate(now)
 
     def wake(self, now: float) -> None:
-        """Time has come: requests expire, laggards leave the ISR, high watermarks are checkpointed, followers fetch again."""
+        """Time has come: requests expire, laggards leave the ISR, high watermarks are checkpointed, old segments go, followers fetch."""
         self._fetches.wake(now)
         self._produces.wake(now)
         if self._isr_expiration.runs(now):
@@ -228,6 +232,10 @@ class ReplicaManager:
         if self._checkpoint.runs(now):
             self.checkpoint_high_watermarks()
         self._logs.run_flusher(now)
+        if self._retention.runs(now):
+            for hosted in self.hosted.values():
+                hosted.partition.delete_old_segments(now)
+            self._logs.arm_retention(now)
         self.fetchers.wake(now)
 
     def next_deadline(self) -> float:
@@ -238,6 +246,7 @@ class ReplicaManager:
             self._isr_expiration.due,
             self._checkpoint.due,
             self._flusher.due,
+            self._retention.due,
             self.fetchers.next_deadline(),
         )
 

@@ -2,11 +2,14 @@
 
     isr-expiration             every replica.lag.time.max.ms / 2           ReplicaManager.maybeShrinkIsr
     highwatermark-checkpoint   every ..high.watermark.checkpoint.interval  ReplicaManager.checkpointHighWatermarks
-    kafka-log-flusher          30 s after the start, then every log.flush.scheduler.interval.ms (never, by default)
-                                                                           LogManager.flushDirtyLogs
+    kafka-log-flusher          log.initial.task.delay.ms (30 s) after the start, then every log.flush.scheduler.interval.ms (never,
+                               by default)                                 LogManager.flushDirtyLogs
+    kafka-log-retention        log.initial.task.delay.ms after the start, then every log.retention.check.interval.ms
+                                                                           LogManager.cleanupLogs
 
 So a follower leaves the ISR between one and one and a half times replica.lag.time.max.ms after it last kept up.
-The last two have nothing to do where nothing was written: they are skipped then, so that an idle broker is not woken.
+The checkpoint and the flusher have nothing to do where nothing was written, and retention has not before something can have expired: they
+are skipped until then, so that an idle broker is not woken.
 """
 
 from __future__ import annotations
@@ -14,9 +17,6 @@ from __future__ import annotations
 from math import floor, inf
 
 NEVER = inf
-
-# LogManager's initialTaskDelayMs.
-INITIAL_TASK_DELAY_MS = 30_000.0
 
 
 class Alarm:
@@ -48,6 +48,12 @@ class ScheduledTask:
         """There is something to do at the next run after `now`."""
         if self.due == NEVER:
             self.due = self._next_run(now)
+            self._alarm.set(self.due)
+
+    def arm_after(self, instant: float, now: float) -> None:
+        """Once `instant` is over there may be something to do, and there is nothing before: at the next run after both."""
+        if instant < NEVER:
+            self.due = self._next_run(max(now, instant))
             self._alarm.set(self.due)
 
     def runs(self, now: float) -> bool:

@@ -206,12 +206,7 @@ class ConsumingApplication:
                 if self._workers is not None:
                     self._workers.forget(output.partitions)  # type: ignore[attr-defined]  # `kind` says so
             elif kind is PollFailed:
-                # auto.offset.reset=none: poll() throws NoOffsetForPartitionException, and that is the end of this application's loop.
-                self.failed = True
-                self._ledger.notes.append(
-                    f"{self._desk.member} stopped: poll() found no offset to start from, and auto.offset.reset is none"
-                )
-                self._waiting = object
+                self._poll_failed(output)  # type: ignore[arg-type]  # `kind` says so
             elif kind is ClientClosed:
                 self.closed = True
             elif kind is PositionReset:
@@ -219,6 +214,17 @@ class ConsumingApplication:
             else:
                 passed.append(output)
         return passed
+
+    def _poll_failed(self, failure: PollFailed) -> None:
+        """auto.offset.reset=none: poll() throws, and that is the end of this application's loop.
+
+        NoOffsetForPartitionException where the group never had an offset, OffsetOutOfRangeException where the log no longer has it.
+        """
+        self.failed = True
+        having = {partition for partition, _, _ in self.client.positions()}
+        found = "that the log no longer has its offset" if having.intersection(failure.partitions) else "no offset to start from"
+        self._ledger.notes.append(f"{self._desk.member} stopped: poll() found {found}, and auto.offset.reset is none")
+        self._waiting = object
 
     def _commit_answered(self, committed: Committed, now: float) -> list[Output]:
         desk, at = self._desk, now - self._progress.zero

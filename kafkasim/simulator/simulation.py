@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from kafkasim.backend import Tick
 from kafkasim.injector import Injector
 from kafkasim.ledger import Ledger, LogEntry
-from kafkasim.protocol.records import TopicPartition
+from kafkasim.protocol.log import Log
+from kafkasim.protocol.records import LogBatch, TopicPartition
 from kafkasim.scenario import Scenario
 from kafkasim.scenario_file import Problem, ScenarioError
 from kafkasim.simulator.cluster import SimulatedCluster
@@ -226,7 +227,7 @@ class Run:
     # ------------------------------------------------------------------------------------------------ evidence
 
     def _read_final_log(self) -> None:
-        """What a fresh consumer would read: every partition's leader, from the log's start to its high watermark."""
+        """What a fresh consumer would read, every partition's leader to its high watermark; and before it, what retention removed."""
         cluster, ledger = self._cluster, self._cluster.ledger
         for name, topic in cluster.scenario.topics.items():
             for index in range(topic.partitions):
@@ -236,8 +237,24 @@ class Run:
                     ledger.notes.append(f"{partition} has no leader at the end: nobody can read it")
                     continue
                 end = self._high_watermark(partition)
-                for stored in cluster.disks[leader].logs[partition].batches:
+                log = cluster.disks[leader].logs[partition]
+                for stored in _expired(log, [disk.logs[partition] for disk in cluster.disks.values() if partition in disk.logs]):
+                    ledger.log.append(LogEntry(str(partition), stored.base_offset, stored.batch.producer, stored.batch.numbers, True))
+                for stored in log.batches:
                     numbers = stored.batch.numbers[: max(0, end - stored.base_offset)]
-                    if numbers:
+                    if numbers and stored.base_offset >= log.log_start_offset:
                         ledger.log.append(LogEntry(str(partition), stored.base_offset, stored.batch.producer, numbers))
                 ledger.diverged += cluster.view.diverged(partition, end)
+
+
+def _expired(leader: Log, replicas: Sequence[Log]) -> list[LogBatch]:
+    """What retention removed below the start of the leader's log, by whichever replica was first to do it.
+
+    Where two have removed different records at one offset (an unclean election came between), the leader's count.
+    """
+    found: dict[int, LogBatch] = {}
+    for log in (leader, *replicas):
+        for stored in log.expired:
+            if stored.next_offset <= leader.log_start_offset:
+                found.setdefault(stored.base_offset, stored)
+    return [found[base_offset] for base_offset in sorted(found)]

@@ -36,6 +36,10 @@ def log(base_offset, numbers, producer="shop"):
     return LogEntry("orders-0", base_offset, producer, numbers)
 
 
+def gone(base_offset, numbers):
+    return LogEntry("orders-0", base_offset, "shop", numbers, expired=True)
+
+
 def handled(base_offset, numbers, member="billing-0", effect=True):
     return Handled("billing", member, "orders-0", base_offset, "shop", numbers, 9.0, effect)
 
@@ -98,6 +102,10 @@ FLAGGED = {
         ledger(sent(range(4)), log(0, range(4)), Skipped("billing", "orders-0", -1, 2, 3.0), handled(2, range(2, 4)), **BILLING),
         [("billing", 2, ("shop/0..1",))],
     ),
+    "overtaken_by_retention": (  # 0 and 1 by an earliest reset, 2 before an application that had ended could come to it
+        ledger(sent(range(4)), gone(0, range(3)), log(3, (3,)), Skipped("billing", "orders-0", 0, 2, 3.0), handled(3, (3,)), **BILLING),
+        [("billing", 3, ("shop/0..2",))],
+    ),
     "passed_by_commit": (
         ledger(sent(range(4)), log(0, range(4)), handled(0, range(1)), committed(3), committed(4, "ILLEGAL_GENERATION"), **BILLING),
         [("billing", 2, ("shop/1..2",))],
@@ -150,6 +158,10 @@ CLEAN = {
     "diverged": ledger(sent(range(3)), log(0, range(2)), Diverged("orders-1", 2, 1, "shop", (2,))),
     "unfinished_drain": ledger(sent(range(1))),
     "skipped_by_reset": ledger(sent((0,)), log(0, (0,)), Skipped("billing", "orders-0", 5, 0, 3.0), committed(1), **BILLING),
+    # What a commit went past was lost before it expired, what was handled is not lost at all, and what lies in the log is not overtaken.
+    "overtaken_by_retention": ledger(
+        sent(range(4)), gone(0, range(2)), log(2, range(2, 4)), handled(0, range(1)), committed(2), handled(2, range(2, 3)), **BILLING
+    ),
     "passed_by_commit": ledger(sent(range(2)), log(0, range(2)), handled(0, range(1)), committed(1), **BILLING),
     "not_reached": ledger(sent((0,)), log(0, (0,)), log(1, (0,)), handled(0, (0,)), **BILLING),
     "no_effect": ledger(sent((0,)), log(0, (0,)), handled(0, (0,), effect=False), handled(0, (0,)), **BILLING),
@@ -174,6 +186,33 @@ def test_a_check_flags_what_it_is_for(name):
 @pytest.mark.parametrize("name", CLEAN)
 def test_a_check_leaves_alone_what_it_is_not_for(name):
     assert found(name, CLEAN[name]) == []
+
+
+def test_each_record_that_a_group_never_handled_has_one_cause() -> None:
+    evidence = ledger(
+        sent(range(10)),
+        gone(0, range(4)),  # 0 passed by a commit; 1 and 2 by a reset; 3 after the reset, and gone before the group came to it
+        log(4, range(4, 10)),  # 4 passed by a reset to the end; 5 handled; 6 passed by a commit; 7 to 9 not reached
+        Skipped("billing", "orders-0", 1, 3, 1.0),
+        Skipped("billing", "orders-0", 4, 5, 2.0),
+        handled(5, (5,)),
+        handled(3, (3,)),
+        committed(7),
+        **BILLING,
+    )
+    causes = ("overtaken_by_retention", "skipped_by_reset", "passed_by_commit", "not_reached")
+    assert {name: found(name, evidence)[0][2] for name in causes} == {
+        "overtaken_by_retention": ("shop/1..2",),
+        "skipped_by_reset": ("shop/4",),
+        "passed_by_commit": ("shop/0", "shop/6"),
+        "not_reached": ("shop/7..9",),
+    }
+
+
+def test_what_retention_removed_is_lost_to_a_group_and_not_to_the_log() -> None:
+    evidence = ledger(sent(range(4)), acked(range(4)), gone(0, range(4)), **BILLING)
+    assert found("acked_lost", evidence) == []
+    assert found("overtaken_by_retention", evidence) == [("billing", 4, ("shop/0..3",))]
 
 
 def test_every_check_has_a_ledger_to_flag_and_one_to_leave_alone():

@@ -153,6 +153,60 @@ def test_what_a_reset_passes_over_is_no_matter_of_commits(reset, expected):
     assert report.groups["billing"].lost == 2
 
 
+def overtaken():
+    """Retention has removed the first four of ten, of which the group had handled two; by earliest it went on behind them."""
+    evidence = ledger(handled=range(2))
+    evidence.handled.append(Handled("billing", "billing-0", "orders-0", 4, "shop", range(4, 10), 9.0))
+    evidence.log = [LogEntry("orders-0", 0, "shop", range(4), expired=True), LogEntry("orders-0", 4, "shop", range(4, 10))]
+    evidence.skipped = [Skipped("billing", "orders-0", 2, 4, 3.0)]
+    return evidence
+
+
+def test_what_retention_removed_before_a_group_came_to_it_is_lost_to_the_group_and_promised_by_nobody():
+    config = set_(("topics.orders.config.retention.ms", 3_000), ("consumers.billing.config.auto.offset.reset", "earliest"))
+    report = make_report(config, overtaken())
+    assert (report.expired, report.acked_lost, report.groups["billing"].lost) == (4, 0, 2)
+    assert (verdict(report, "nothing-skipped"), verdict(report, "at-least-once"), verdict(report, "durability")) == (
+        "not promised",
+        "held",
+        "held",
+    )
+    [said] = [item.sentence for item in report.not_promised if item.promise == "nothing-skipped"]
+    assert said == "retention.ms=3000 may delete what the group has not read: 2 records never handled"
+    assert report.settings["topics.orders.retention.ms"] == "3000"
+
+
+def test_the_settings_that_removed_records_are_named_those_of_size_and_those_of_age():
+    by_size = set_(("topics.orders.config.retention.bytes", 1_000), ("consumers.billing.config.auto.offset.reset", "latest"))
+    [said] = [item.sentence for item in make_report(by_size, overtaken()).not_promised if item.promise == "nothing-skipped"]
+    assert said.startswith("retention.bytes=1000 may delete what the group has not read, and auto.offset.reset=latest begins at the end")
+    assert "topics.orders.retention.bytes" not in make_report(by_size, ledger()).settings, "where nothing was removed, it decided nothing"
+
+
+def test_an_application_that_ends_because_its_offset_is_gone_owes_no_handling():
+    ended = overtaken()
+    ended.handled, ended.skipped = ended.handled[:1], []
+    ended.commits = []
+    config = set_(("topics.orders.config.retention.ms", 3_000), ("consumers.billing.config.auto.offset.reset", "none"))
+    report = make_report(config, ended)
+    assert (verdict(report, "nothing-skipped"), verdict(report, "at-least-once")) == ("not promised", "not promised")
+    assert verdict(make_report(scenario(), ended), "at-least-once") == "violated"
+
+
+def test_a_group_whose_offsets_expired_may_handle_everything_again_and_one_that_was_away_for_less_may_not():
+    again = ledger()
+    again.commits = [Commit("billing", "billing-0", "orders-0", 10, 9.0)]
+    again.handled.append(Handled("billing", "billing-0", "orders-0", 0, "shop", range(10), 70_000.0))
+    config = set_(
+        ("consumers.billing.commit", "before-processing"),
+        ("consumers.billing.config.auto.offset.reset", "earliest"),
+        ("cluster.config.offsets.retention.minutes", 1),
+    )
+    for came_back, expected in ((60_009.0, "not promised"), (60_008.0, "violated")):
+        again.skipped = [Skipped("billing", "orders-0", -1, 0, came_back)]
+        assert verdict(make_report(config, again), "at-most-once") == expected, came_back
+
+
 def test_what_an_unfinished_drain_did_not_reach_is_unknown_and_what_a_commit_passed_is_not():
     behind = ledger(handled=range(8), drained=False)
     behind.commits = []

@@ -32,6 +32,8 @@ SECTIONS = {
     Kind.BROKER: "KafkaConfig",
     Kind.TOPIC: "LogConfig",
 }
+# ConfigDef.defineInternal: known, and not printed. Kafka's own tests set it (LogConfig, storage).
+INTERNAL = {Kind.BROKER: {"log.initial.task.delay.ms": ("30000", "[0,...]")}}
 LIBRDKAFKA = (Kind.LIBRDKAFKA_PRODUCER, Kind.LIBRDKAFKA_CONSUMER)
 
 
@@ -74,7 +76,7 @@ def accepted(kind: Kind, values: dict[str, object]) -> object:
 
 @pytest.mark.parametrize("kind", SECTIONS)
 def test_every_parameter_has_the_name_and_the_default_that_kafkas_own_class_prints(kind: Kind) -> None:
-    own = kafkas_own_words(SECTIONS[kind])
+    own = kafkas_own_words(SECTIONS[kind]) | INTERNAL.get(kind, {})
     shown = {p.name: str(p.default).replace("True", "true").replace("False", "false").replace("None", "null") for p in parameters(kind)}
     assert len(shown) >= 5
     assert shown == {name: own[name][0] for name in shown}
@@ -82,7 +84,7 @@ def test_every_parameter_has_the_name_and_the_default_that_kafkas_own_class_prin
 
 @pytest.mark.parametrize("kind", SECTIONS)
 def test_a_value_below_kafkas_minimum_is_refused_and_the_minimum_is_not(kind: Kind) -> None:
-    own = kafkas_own_words(SECTIONS[kind])
+    own = kafkas_own_words(SECTIONS[kind]) | INTERNAL.get(kind, {})
     modelled = {p.name for p in parameters(kind)}
     minima = {name: int(low) for name in modelled for low in re.findall(r"^\[(-?\d+),\.\.\.", own[name][1])}
     assert len(minima) >= 3
@@ -94,7 +96,7 @@ def test_a_value_below_kafkas_minimum_is_refused_and_the_minimum_is_not(kind: Ki
 
 @pytest.mark.parametrize("kind", SECTIONS)
 def test_every_key_that_kafka_knows_is_accepted_and_what_is_not_modelled_is_listed(kind: Kind) -> None:
-    own = kafkas_own_words(SECTIONS[kind])
+    own = kafkas_own_words(SECTIONS[kind]) | INTERNAL.get(kind, {})
     modelled = {p.name for p in parameters(kind)}
     parsed = parse(kind, {name: "anything" for name in own if name not in modelled})
     assert parsed.problems == ()
@@ -475,3 +477,71 @@ def test_partitioners_differ_and_murmur2_random_is_javas() -> None:
     assert producer_settings(LibrdkafkaProducerConfig(partitioner="murmur2_random")).murmur2 is True
     (note,) = parse(Kind.LIBRDKAFKA_PRODUCER, {"partitioner": "fnv1a"}).notes
     assert note == "partitioner=fnv1a is simulated as consistent_random."
+
+
+# --- retention ------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("values", "retention_ms"),
+    [
+        ({}, 604_800_000),
+        ({"log.retention.hours": 2}, 7_200_000),
+        ({"log.retention.hours": 2, "log.retention.minutes": 3}, 180_000),
+        ({"log.retention.hours": 2, "log.retention.minutes": 3, "log.retention.ms": 4}, 4),
+        ({"log.retention.hours": 2, "log.retention.minutes": -5}, -1),
+        ({"log.retention.ms": -1}, -1),
+    ],
+)
+def test_a_topics_retention_is_its_brokers_in_ms_before_minutes_before_hours(values: dict[str, object], retention_ms: int) -> None:
+    broker = accepted(Kind.BROKER, values)
+    assert isinstance(broker, BrokerConfig)
+    inherited, own = topic_config(broker, {}).config, topic_config(broker, {"retention.ms": 9}).config
+    assert isinstance(inherited, TopicConfig)
+    assert isinstance(own, TopicConfig)
+    assert (inherited.retention_ms, own.retention_ms) == (retention_ms, 9)
+
+
+def test_a_topics_segments_are_its_brokers_unless_it_says_otherwise() -> None:
+    broker = accepted(Kind.BROKER, {"log.roll.hours": 2, "log.segment.bytes": 2_000_000, "log.retention.bytes": 7})
+    assert isinstance(broker, BrokerConfig)
+    inherited, own = topic_config(broker, {}).config, topic_config(broker, {"segment.ms": 5, "segment.bytes": 3_000_000}).config
+    assert isinstance(inherited, TopicConfig)
+    assert isinstance(own, TopicConfig)
+    assert (inherited.segment_ms, inherited.segment_bytes, inherited.retention_bytes) == (7_200_000, 2_000_000, 7)
+    assert (own.segment_ms, own.segment_bytes) == (5, 3_000_000)
+
+
+def test_a_retention_of_zero_is_refused_whatever_its_unit() -> None:
+    for key in ("log.retention.ms", "log.retention.minutes", "log.retention.hours"):
+        assert refused(Kind.BROKER, {key: 0}) == [key]
+
+
+def test_cleanup_policies_are_a_list_and_compaction_is_said_not_to_be_modelled() -> None:
+    both = parse(Kind.TOPIC, {"cleanup.policy": "compact, delete"})
+    assert isinstance(both.config, TopicConfig)
+    assert both.config.deletes_old_segments
+    assert both.notes == ("cleanup.policy=compact,delete: compaction is not modelled; every record of a key stays.",)
+    assert parse(Kind.TOPIC, {"cleanup.policy": "delete"}).notes == ()
+    assert refused(Kind.TOPIC, {"cleanup.policy": "compress"}) == ["cleanup.policy"]
+
+
+@pytest.mark.parametrize(
+    ("duration", "milliseconds"),
+    [("PT30S", 30_000.0), ("PT1M30S", 90_000.0), ("P1DT2H", 93_600_000.0), ("pt0.5s", 500.0), ("PT0S", 0.0), ("P2D", 172_800_000.0)],
+)
+def test_by_duration_takes_an_iso_8601_duration(duration: str, milliseconds: float) -> None:
+    config = accepted(Kind.JAVA_CONSUMER, {"auto.offset.reset": f"by_duration:{duration}"})
+    assert isinstance(config, JavaConsumerConfig)
+    assert consumer_settings(config).reset_duration_ms == milliseconds
+
+
+@pytest.mark.parametrize("duration", ["", "P", "PT", "30s", "-PT30S", "P1H", "PT1D", "PT1.5M"])
+def test_by_duration_with_anything_else_is_refused_in_a_sentence(duration: str) -> None:
+    [problem] = parse(Kind.JAVA_CONSUMER, {"auto.offset.reset": f"by_duration:{duration}"}).problems
+    assert "a duration that is not negative, such as PT30S" in problem.sentence
+
+
+def test_another_reset_word_is_answered_with_all_there_are() -> None:
+    [problem] = parse(Kind.JAVA_CONSUMER, {"auto.offset.reset": "by_duration"}).problems
+    assert problem.sentence.endswith("it must be one of latest, earliest, none, by_duration:PT….")

@@ -60,6 +60,7 @@ class World:
         self.partitions = partitions
         self.leader_epoch = 0
         self.logs = {partition: [] for partition in partitions}
+        self.begin = {}
         self.offsets = {}
         self.consumers = {}
         self.answers = {}
@@ -116,8 +117,18 @@ class World:
         for partition, offset in cut:
             self.logs[partition] = [batch for batch in self.logs[partition] if batch.next_offset <= offset]
 
+    def delete(self, partition, offset):
+        """Retention: the log begins at `offset`."""
+        self.begin[partition] = offset
+        self.logs[partition] = [batch for batch in self.logs[partition] if batch.base_offset >= offset]
+
+    def offset_of(self, partition, timestamp):
+        if timestamp < 0:
+            return self.begin.get(partition, 0) if timestamp == -2 else self.end(partition)
+        return next((batch.base_offset for batch in self.logs[partition] if batch.batch.created >= timestamp), -1)
+
     def end(self, partition):
-        return self.logs[partition][-1].next_offset if self.logs[partition] else 0
+        return self.logs[partition][-1].next_offset if self.logs[partition] else self.begin.get(partition, 0)
 
     # ---- what the consumer asks for
 
@@ -230,7 +241,7 @@ class World:
             case FindCoordinatorRequest():
                 self.respond([(source, FindCoordinatorResponse(request.correlation_id, Error.NONE, 1))])
             case ListOffsetsRequest():
-                found = tuple((p, Error.NONE, 0 if request.timestamp == -2 else self.end(p), 0) for p in request.partitions)
+                found = tuple((p, Error.NONE, self.offset_of(p, request.timestamp), 0) for p in request.partitions)
                 self.respond([(source, ListOffsetsResponse(request.correlation_id, found))])
             case OffsetForLeaderEpochRequest():
                 found = tuple(self.end_of_epoch(*wanted) for wanted in request.partitions)
@@ -256,7 +267,7 @@ class World:
             error = self.fetch_error
             if error is Error.NONE and wanted.current_leader_epoch < self.leader_epoch:
                 error = Error.FENCED_LEADER_EPOCH
-            elif error is Error.NONE and wanted.fetch_offset > self.end(wanted.partition):
+            elif error is Error.NONE and not self.begin.get(wanted.partition, 0) <= wanted.fetch_offset <= self.end(wanted.partition):
                 error = Error.OFFSET_OUT_OF_RANGE
             batches = tuple(b for b in log if b.next_offset > wanted.fetch_offset) if error is Error.NONE else ()
             if batches or error is not Error.NONE:

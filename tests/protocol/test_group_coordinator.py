@@ -181,7 +181,7 @@ def test_who_joins_but_never_syncs_is_out_after_the_rebalance_timeout() -> None:
 def test_a_commit_is_visible_only_once_it_is_replicated() -> None:
     group, [member_id] = stable_group("billing-0")
     values = group.commit(commit(1, member_id), 4_000)
-    assert values == (OffsetCommitValue("billing", ORDERS[0], 10, 7),)
+    assert values == (OffsetCommitValue("billing", ORDERS[0], 10, 7, 4_000),)
     assert committed_offset(group) == -1
     group.committed(values)
     assert committed_offset(group) == 10

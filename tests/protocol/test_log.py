@@ -171,11 +171,17 @@ def test_the_offset_of_a_time_is_that_of_the_first_batch_not_older() -> None:
 
 def test_retention_deletes_from_the_front() -> None:
     log = log_of(4, epoch=1)
-    assert bases(log.increment_log_start_offset(20)) == [0, 10]
+    assert bases(log.remove_below(20)) == bases(log.expired) == [0, 10]
     assert (log.log_start_offset, log.log_end_offset) == (20, 40)
     assert bases(log.read(20, max_offset=40, max_bytes=10_000)) == [20, 30]
     assert log.end_offset_for_epoch(0) == (0, 20)
-    assert log.increment_log_start_offset(10) == ()
+
+
+def test_a_log_whose_start_moves_keeps_its_batches_until_retention_comes_round() -> None:
+    log = log_of(4)
+    log.increment_log_start_offset(20)
+    log.increment_log_start_offset(10)
+    assert (log.log_start_offset, bases(log.batches), log.expired) == (20, [0, 10, 20, 30], [])
 
 
 def test_starting_anew_throws_everything_away() -> None:
