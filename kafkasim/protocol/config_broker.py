@@ -13,7 +13,7 @@ from kafkasim.protocol.config_options import LONG_MAX, Draft, boolean, integer, 
 
 @dataclass(frozen=True, slots=True)
 class BrokerConfig:
-    """Broker and controller: KafkaConfig of 4.1.1. Times in ms, sizes in bytes."""
+    """Broker and controller: KafkaConfig of 4.1.1, and what profiles.py adds of other versions. Times in ms, sizes in bytes."""
 
     broker_session_timeout_ms: int = option(
         9_000, integer(), "A broker whose last heartbeat is older than this is fenced by the controller, in ms."
@@ -77,6 +77,9 @@ class BrokerConfig:
     offsets_topic_replication_factor: int = option(3, integer(1, 2**15 - 1, bits=16), "Replication factor of __consumer_offsets.")
     offsets_commit_timeout_ms: int = option(
         5_000, integer(1), "How long an OffsetCommit waits for the replicas of __consumer_offsets, in ms."
+    )
+    offsets_commit_required_acks: int = option(
+        -1, integer(-1, 1, bits=16), "Whom a coordinator's append to __consumer_offsets waits for: -1 the in-sync replicas, 1 or 0 nobody."
     )
     group_initial_rebalance_delay_ms: int = option(
         3_000, integer(), "How long the coordinator waits for more members before the first rebalance of an empty group, in ms."

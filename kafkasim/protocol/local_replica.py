@@ -51,6 +51,7 @@ class LocalReplica:
     __slots__ = (
         "_nothing_read",
         "_readers",
+        "_tells_leader",
         "_trace",
         "broker_id",
         "high_watermark",
@@ -64,7 +65,7 @@ class LocalReplica:
         "replicas",
     )
 
-    def __init__(self, partition: TopicPartition, broker_id: int, log: Log, trace: Trace | None) -> None:
+    def __init__(self, partition: TopicPartition, broker_id: int, log: Log, trace: Trace | None, tells_leader: bool = True) -> None:
         log.load()
         self.partition = partition
         self.broker_id = broker_id
@@ -77,6 +78,7 @@ class LocalReplica:
         self.partition_epoch = 0
         self.replicas: tuple[int, ...] = ()
         self._trace = trace
+        self._tells_leader = tells_leader  # Behaviours.errors_name_the_leader
         # Whom assignment and leadership let read here (see _check_fetcher): consumers always, and while this broker leads, the replicas.
         # make_leader and make_follower keep it.
         self._readers: tuple[int, ...] = (CONSUMER,)
@@ -96,6 +98,8 @@ class LocalReplica:
         if current_leader_epoch != self.leader_epoch or replica_id not in self._readers:
             error = self._check_fetcher(current_leader_epoch, replica_id)
             if error is not NO_ERROR:
+                if not self._tells_leader:
+                    return FetchedPartition(self.partition, error, -1, -1)
                 return FetchedPartition(
                     self.partition, error, -1, -1, current_leader=self.leader, current_leader_epoch=self.leader_epoch
                 )  # KIP-951

@@ -24,6 +24,7 @@ from kafkasim.protocol.controller import Controller, CreateTopic
 from kafkasim.protocol.messages import ProduceRequest
 from kafkasim.protocol.node import Close, Connect, Connected, Disconnected, Send
 from kafkasim.protocol.partition import Partition
+from kafkasim.protocol.profiles import KAFKA_4_1, Profile
 from kafkasim.protocol.records import RecordBatch, TopicPartition
 from kafkasim.protocol.replication_control import ControllerState
 
@@ -201,11 +202,14 @@ class Pump:
 class Cluster(Pump):
     """A controller and brokers 1 to `brokers`, started and unfenced. `topic` is created with all its partitions."""
 
-    def __init__(self, brokers: int = 3, config: BrokerConfig | None = None) -> None:
+    def __init__(
+        self, brokers: int = 3, config: BrokerConfig | None = None, profile: Profile = KAFKA_4_1, eligible_leader_replicas: bool = True
+    ) -> None:
         super().__init__()
         self.config = config or BrokerConfig()
+        self.behaviours = profile.behaviours
         self.traced: list[object] = []
-        self.state = ControllerState()
+        self.state = ControllerState(eligible_leader_replicas and self.behaviours.eligible_leader_replicas_version == 1)
         self.disks: dict[int, BrokerDisk] = defaultdict(BrokerDisk)
         self.incarnations: dict[int, int] = defaultdict(int)
         self.start_controller()
@@ -213,7 +217,7 @@ class Cluster(Pump):
             self.start_broker(broker_id)
 
     def start_controller(self) -> None:
-        self.start("controller-100", Controller(100, self.config, self.state, self.traced.append))
+        self.start("controller-100", Controller(100, self.config, self.state, self.traced.append, self.behaviours))
 
     def start_broker(self, broker_id: int) -> None:
         self.incarnations[broker_id] += 1
@@ -226,6 +230,7 @@ class Cluster(Pump):
             "controller-100",
             lambda: 0.5,
             self.traced.append,
+            self.behaviours,
         )
         self.start(f"broker-{broker_id}", broker)
 
