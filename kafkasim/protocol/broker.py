@@ -114,7 +114,7 @@ class Broker:
             alarm,
             self._outbox,
             trace,
-            behaviours,
+            behaviours=behaviours,
         )
         self._coordinators = CoordinatorRuntime(broker_id, config, self._replicas, self._metadata, self._channel, alarm, trace)
         apis = KafkaApis(broker_id, incarnation, config, self._replicas, self._coordinators, self._metadata, self._channel, trace)

@@ -257,7 +257,9 @@ class ReplicaManager:
 
     def _host(self, name: TopicPartition) -> HostedPartition:
         log, config = self._logs.get_or_create_log(name), self._logs.topic_config(name.topic)
-        partition = Partition(name, self._broker_id, log, config, self._config, self._trace, self._image.brokers, self._behaviours)
+        partition = Partition(
+            name, self._broker_id, log, config, self._config, self._trace, self._image.brokers, behaviours=self._behaviours
+        )
         hosted = self.hosted[name] = HostedPartition(partition)
         return hosted
 

@@ -135,7 +135,7 @@ class SimulatedCluster:
 
     def _launch_controller(self) -> None:
         name = controller_name(CONTROLLER_ID)
-        controller = Controller(CONTROLLER_ID, self._broker_config, self.controller_state, self._tracer(name), self._behaviours)
+        controller = Controller(CONTROLLER_ID, self._broker_config, self.controller_state, self._tracer(name), behaviours=self._behaviours)
         self.driver.start(self.driver.hosts[name], controller, controller.start(self.driver.now))
 
     def _launch_broker(self, broker_id: int) -> None:
@@ -150,7 +150,7 @@ class SimulatedCluster:
             controller_name(CONTROLLER_ID),
             self.streams.uniform(f"{name}/{host.incarnation}"),
             self._tracer(name),
-            self._behaviours,
+            behaviours=self._behaviours,
         )
         host.disk_writes = lambda: sum(log.appends for log in disk.logs.values())
         host.answer = lambda output, _: self._broker_said(host, output)

@@ -217,7 +217,7 @@ class Cluster(Pump):
             self.start_broker(broker_id)
 
     def start_controller(self) -> None:
-        self.start("controller-100", Controller(100, self.config, self.state, self.traced.append, self.behaviours))
+        self.start("controller-100", Controller(100, self.config, self.state, self.traced.append, behaviours=self.behaviours))
 
     def start_broker(self, broker_id: int) -> None:
         self.incarnations[broker_id] += 1
@@ -230,7 +230,7 @@ class Cluster(Pump):
             "controller-100",
             lambda: 0.5,
             self.traced.append,
-            self.behaviours,
+            behaviours=self.behaviours,
         )
         self.start(f"broker-{broker_id}", broker)
 
