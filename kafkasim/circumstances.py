@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from kafkasim.ledger import FaultApplied, Ledger
 from kafkasim.protocol.config import TopicConfig
+from kafkasim.selectors import OFFSETS_TOPIC
 from kafkasim.truth import topic_of
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 # A connection that is reset or an answer that is swallowed moves no leader; everything else that happens to a broker may.
 _HARMLESS_TO_LEADERS = ("disconnect", "drop-responses")
+_OF_LINKS = ("partition", "delay")
 _UNCLEAN = ("crash", "power-loss", "bounce")
 # With these, replicas may part when leaders change fast enough (KIP-101, KIP-279, KIP-320).
 UNSAFE_GENERATIONS = ("hw", "kip101", "kip279")
@@ -30,6 +32,7 @@ class TopicCase:
     """A topic's replication; `min_insync_replicas` is what counts, the smaller of it and the replication factor.
 
     `retention`: its settings by key, where retention has removed something of the topic in this run; else empty.
+    `eligible_leader_replicas` is the cluster's: whether the controller knows who left the ISR with all that was committed (KIP-966).
     """
 
     name: str
@@ -39,6 +42,7 @@ class TopicCase:
     flushes_each_message: bool
     truncation: str = "kip595"  # the cluster's generation of replication
     retention: tuple[tuple[str, str], ...] = ()
+    eligible_leader_replicas: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +75,8 @@ class GroupCase:
     topics: tuple[TopicCase, ...]
     longest_poll_ms: float  # how long a full poll takes to handle on the polling thread
     max_poll_interval_ms: float
+    offsets: TopicCase  # __consumer_offsets, where its commits lie
+    offsets_required_acks: int  # offsets.commit.required.acks: -1, or before Kafka 4.0 whatever was set
     offsets_expired: str = ""  # "offsets.retention.minutes=1", where a group found its offsets gone that had been away for so long
 
 
@@ -90,9 +96,14 @@ class Faults:
     failed_brokers: tuple[str, ...]  # hit by anything that may move a leader
     lost_power: tuple[str, ...]
     died_uncleanly: tuple[str, ...]  # lost power, or kill -9: without a word to the controller
+    links_failed: bool  # some link of a broker was cut or slow, so that its followers, or it, may have left an ISR
     controller_failed: bool
     dead_clients: tuple[str, ...]  # producers and members whose process died
     unsupported: tuple[FaultApplied, ...]
+
+    def may_have_left_the_isr(self, replication_factor: int) -> int:
+        """How many replicas of a partition these faults may have put out of its ISR."""
+        return replication_factor if self.links_failed or self.controller_failed else min(len(self.failed_brokers), replication_factor)
 
     def leaders_may_move(self) -> bool:
         """Whether anything happened that can end a leader's term."""
@@ -132,6 +143,8 @@ def deciding_settings(case: Circumstances) -> dict[str, str]:
         } | {f"topics.{topic.name}.{key}": value for key, value in topic.retention}
         if topic.truncation != "kip595":
             settings["cluster.truncation"] = topic.truncation
+        if not topic.eligible_leader_replicas:
+            settings["eligible.leader.replicas.version"] = "0"  # as Kafka counts a feature that a cluster does not have
     for group in case.groups:
         settings |= {f"consumers.{group.name}.{key}": value for key, value in _group_settings(group).items()}
     return settings
@@ -164,15 +177,24 @@ def _group_settings(group: GroupCase) -> dict[str, str]:
 
 
 def _topic(scenario: Scenario, name: str, expired: bool) -> TopicCase:
-    config, factor = scenario.topic_config(name), scenario.topics[name].replication_factor
+    return _topic_case(scenario, name, scenario.topic_config(name), scenario.topics[name].replication_factor, expired)
+
+
+def _offsets_topic(scenario: Scenario) -> TopicCase:
+    factor = min(scenario.broker_config().offsets_topic_replication_factor, scenario.cluster.brokers)
+    return _topic_case(scenario, OFFSETS_TOPIC, scenario.topic_config(None), factor)
+
+
+def _topic_case(scenario: Scenario, name: str, config: TopicConfig, factor: int, expired: bool = False) -> TopicCase:
     return TopicCase(
         name=name,
         replication_factor=factor,
         min_insync_replicas=min(config.min_insync_replicas, factor),
-        unclean_leader_election=config.unclean_leader_election_enable,
+        unclean_leader_election=config.unclean_leader_election_enable and scenario.profile.behaviours.unclean_election_configurable,
         flushes_each_message=config.flush_messages == 1,
         truncation=scenario.cluster.truncation,
         retention=_retention(config) if expired else (),
+        eligible_leader_replicas=scenario.eligible_leader_replicas,
     )
 
 
@@ -226,6 +248,8 @@ def _group(scenario: Scenario, ledger: Ledger, name: str, topics: dict[str, Topi
         topics=tuple(topics[topic] for topic in group.topics),
         longest_poll_ms=0.0 if group.commit == "worker-threads" else settings.max_poll_records * (group.processing_ms + access),
         max_poll_interval_ms=settings.max_poll_interval_ms,
+        offsets=_offsets_topic(scenario),
+        offsets_required_acks=scenario.broker_config().offsets_commit_required_acks,
         offsets_expired=_offsets_expired(scenario, ledger, name),
     )
 
@@ -237,6 +261,7 @@ def _faults(applied: Iterable[FaultApplied]) -> Faults:
         failed_brokers=_nodes(moving, "broker-"),
         lost_power=_nodes([fault for fault in fired if fault.fault == "power-loss"], "broker-"),
         died_uncleanly=_nodes([fault for fault in fired if fault.fault in _UNCLEAN], "broker-"),
+        links_failed=bool(_nodes([fault for fault in fired if fault.fault in _OF_LINKS], "broker-")),
         controller_failed=bool(_nodes(moving, "controller-")),
         dead_clients=tuple(node for node in _nodes([fault for fault in fired if fault.fault in _PROCESS_DIES], "") if not is_server(node)),
         unsupported=tuple(fault for fault in applied if not fault.supported),

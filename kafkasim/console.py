@@ -171,13 +171,17 @@ def print_yaml(text: str) -> None:
 
 
 def print_parameters() -> None:
-    """Every modelled parameter: name, default, what is valid, and a sentence, by kind."""
-    from kafkasim.protocol.config import Kind, parameters
+    """Every modelled parameter: name, default, what is valid, and a sentence, by kind; and what other versions of Kafka say instead."""
+    from kafkasim.protocol.config import Kind, added_parameters, differences, parameters
 
     for kind in Kind:
         print(f"\n# {kind.name.lower().replace('_', ' ')}\n")
         for parameter in parameters(kind):
             print(f"{parameter.name} = {parameter.default}    {parameter.valid}\n    {parameter.doc}")
+            for sentence in differences(kind, parameter.name):
+                print(f"    {sentence}")
+        for version, parameter in added_parameters(kind):
+            print(f"{parameter.name} = {parameter.default}    {parameter.valid}\n    Only in Kafka {version}. {parameter.doc}")
 
 
 def print_effective(scenario: Scenario) -> None:

@@ -73,6 +73,9 @@ def keeps_committed_records(topic: TopicCase, faults: Faults) -> Given | Withhel
     loses what was not flushed. But it is an unclean shutdown: the broker leaves ISR and ELR (KIP-966), and once all replicas have, the
     last known leader may lead with what its disk still has. With unclean election any failure counts, for a replica without the
     record may be made leader. The older generations of replication lose or mix up records when leaders change.
+
+    Without ELR (before 4.1, or switched off) nobody remembers who left the ISR with everything: its last member alone leads again,
+    whatever a power loss took from it, and the others cut their logs to match. So one power loss is enough once the others may have left.
     """
     if topic.truncation in UNSAFE_GENERATIONS and topic.replication_factor > 1 and faults.leaders_may_move():
         return Withheld(f"cluster.truncation={topic.truncation} promises nothing when leaders change")
@@ -82,7 +85,11 @@ def keeps_committed_records(topic: TopicCase, faults: Faults) -> Given | Withhel
         return Withheld(f"unclean.leader.election.enable=true with min.insync.replicas={replicas} promises nothing when {replicas} fail")
     if not topic.flushes_each_message and len(faults.lost_power) >= replicas:
         return Withheld(f"min.insync.replicas={replicas} promises nothing when {replicas} lose power before a flush")
-    if not topic.flushes_each_message and faults.lost_power and len(faults.died_uncleanly) >= replicas:
+    if not topic.eligible_leader_replicas:
+        everybody = faults.may_have_left_the_isr(topic.replication_factor) == topic.replication_factor
+        if not topic.flushes_each_message and faults.lost_power and everybody:
+            return Withheld("no eligible leader replicas promises nothing when the last member of the ISR loses power")
+    elif not topic.flushes_each_message and faults.lost_power and len(faults.died_uncleanly) >= replicas:
         return Withheld(f"min.insync.replicas={replicas} promises nothing when {replicas} die uncleanly and one of them loses power")
     return Given(f"min.insync.replicas={replicas}")
 
@@ -171,11 +178,20 @@ def nothing_skipped(group: GroupCase, _faults: Faults) -> Given | Withheld:
 
 
 def at_most_once(group: GroupCase, faults: Faults) -> Given | Withheld:
-    """The offset is committed before anything is handled: a crash loses the rest of the poll and repeats nothing."""
+    """The offset is committed before anything is handled: a crash loses the rest of the poll and repeats nothing.
+
+    A commit is a record like any other, and can be lost like one; with offsets.commit.required.acks=1 as easily as with acks=1.
+    """
     if group.commit != "before-processing":
         return Withheld(f"commit={group.commit} promises no single handling")
     if group.offsets_expired:
         return Withheld(f"{group.offsets_expired} lets a group that was away for so long begin anew")
+    if group.offsets_required_acks != -1 and faults.leaders_may_move():
+        acks = group.offsets_required_acks
+        return Withheld(f"offsets.commit.required.acks={acks} promises no commit when a coordinator fails")
+    kept = keeps_committed_records(group.offsets, faults)
+    if isinstance(kept, Withheld):
+        return Withheld(f"{group.offsets.name} with {kept.because}")
     return _while_committed(group, faults, Given("commit=before-processing"))
 
 

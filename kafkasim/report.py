@@ -25,7 +25,7 @@ from kafkasim.truth import expand
 if TYPE_CHECKING:
     from kafkasim.scenario import Scenario
 
-MODELLED_CLIENTS = {"java": "4.1.1, modelled", "librdkafka": "2.16, modelled"}
+MODELLED_CLIENTS = {"librdkafka": "2.16, modelled"}  # the Java client is of the profile's release
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +155,9 @@ def make_report(
         scenario_id=scenario.scenario_id,
         backend=ledger.backend,
         kafka=scenario.kafka,
-        client_versions=dict(client_versions or {client: MODELLED_CLIENTS[client] for client in clients}),
+        client_versions=dict(
+            client_versions or {client: MODELLED_CLIENTS.get(client, f"{scenario.profile.release}, modelled") for client in clients}
+        ),
         faults_applied=tuple(ledger.faults),
         verdicts=verdicts,
         not_promised=not_promised,

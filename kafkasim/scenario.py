@@ -21,17 +21,16 @@ from kafkasim.faults import AnyFault
 from kafkasim.protocol.config import BrokerConfig, TopicConfig, belongs_to_place
 from kafkasim.protocol.flavours import ConsumerSettings, ProducerSettings, consumer_settings, producer_settings
 from kafkasim.protocol.node import broker_name, controller_name
+from kafkasim.protocol.profiles import ELR_FEATURE, PROFILES, Profile
 from kafkasim.scenario_config import Effective, Place
 from kafkasim.scenario_errors import problems_of, raise_findings
 from kafkasim.scenario_file import Location, Origins, Problem, Properties, ScenarioError, find_scenario, read_yaml, write_yaml
 from kafkasim.scenario_parts import FIRST_CONTROLLER, Cluster, ConsumerGroup, Link, Network, Part, Producer, Topic, part_at
 from kafkasim.scenario_paths import locate, put, put_origin
 from kafkasim.scenario_schema import complete_schema
-from kafkasim.values import BoundField, Seed, Text
+from kafkasim.values import BoundField, Seed, Text, did_you_mean
 
 __all__ = ["Scenario", "Cluster", "Network", "Link", "Topic", "Producer", "ConsumerGroup", "ScenarioError", "Problem", "PROFILES", "schema"]
-
-PROFILES = ("4.1",)  # the versions whose defaults and behaviours are modelled
 
 
 class Scenario(Part):
@@ -61,7 +60,7 @@ class Scenario(Part):
     def _profile(cls, value: object) -> object:
         text = str(value) if isinstance(value, float) else value  # kafka: 4.1 without quotes is a number
         if isinstance(text, str) and text not in PROFILES:
-            raise ValueError(f"Kafka {text} is not modelled yet; what is: {', '.join(PROFILES)}")
+            raise ValueError(f"Kafka {text} is not modelled; what is: {', '.join(PROFILES)}{did_you_mean(text, PROFILES)}")
         return text
 
     @model_validator(mode="after")
@@ -184,6 +183,8 @@ class Scenario(Part):
         a report gives the seed beside it.
         """
         what = self.model_dump(mode="json", by_alias=True, exclude={"name", "title", "seed", "expect", "sometimes"})
+        if self.eligible_leader_replicas == (self.profile.behaviours.eligible_leader_replicas_version == 1):
+            del what["cluster"]["features"]  # the default of its version, said or not
         for part in (what["cluster"], *what["topics"].values(), *what["producers"], *what["consumers"]):
             del part["config"]
         what["config"] = scenario_config.canonical(self._places)
@@ -229,9 +230,20 @@ class Scenario(Part):
 
     def topic_config(self, topic: str | None) -> TopicConfig:
         """What the topic's replicas obey; None: a topic with no values of its own, as __consumer_offsets is."""
-        config = scenario_config.inherited(self.broker_config()) if topic is None else self._config(f"topics.{topic}")
+        config = scenario_config.inherited(self.broker_config(), self.profile) if topic is None else self._config(f"topics.{topic}")
         assert isinstance(config, TopicConfig), "a topic's place holds a topic's configuration"
         return config
+
+    @property
+    def profile(self) -> Profile:
+        """The version of Kafka: its defaults and behaviours."""
+        return PROFILES[self.kafka]
+
+    @property
+    def eligible_leader_replicas(self) -> bool:
+        """Whether the cluster has eligible leader replicas (KIP-966): `cluster.features`, or else what a new one of the version has."""
+        given = self.cluster.features.get(ELR_FEATURE)
+        return (self.profile.behaviours.eligible_leader_replicas_version if given is None else given) == 1
 
     @property
     def offsets_partitions(self) -> int:
@@ -255,7 +267,7 @@ class Scenario(Part):
     def _config(self, place: str) -> Any:
         """The parsed configuration; while others are still being complained about, a refused one counts as all defaults."""
         found = next(each for each in self._places if each.name == place)
-        return found.parsed.config or scenario_config.defaults(found.kind)
+        return found.parsed.config or scenario_config.defaults(found.kind, self.profile)
 
     def _own_notes(self) -> list[str]:
         """What our own words say without effect."""

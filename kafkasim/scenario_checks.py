@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from kafkasim.faults import Fault, When
+from kafkasim.protocol.profiles import ELR_FEATURE
 from kafkasim.scenario_errors import Finding
 from kafkasim.scenario_expect import key_complaint
 from kafkasim.scenario_file import Location
@@ -25,8 +26,18 @@ _NAMES: tuple[Location, ...] = (("producers", "*", "name"), ("consumers", "*", "
 
 def findings(scenario: Scenario) -> list[Finding]:
     """Everything wrong between the values of a scenario whose single values are right."""
-    rules = (_topics, _producers, _consumers, _names, _links, _fault_names, _faults, _expectations)
+    rules = (_features, _topics, _producers, _consumers, _names, _links, _fault_names, _faults, _expectations)
     return [finding for rule in rules for finding in rule(scenario)]
+
+
+def _features(scenario: Scenario) -> Iterator[Finding]:
+    """A feature must exist in the version of Kafka, and be one that the simulator models."""
+    for feature in scenario.cluster.features:
+        location: Location = ("cluster", "features", feature)
+        if feature != ELR_FEATURE:
+            yield Finding(location, f"`{feature}` is not a feature that is modelled{hint(feature, (ELR_FEATURE,))}")
+        elif scenario.profile.behaviours.eligible_leader_replicas_version is None:
+            yield Finding(location, f"Kafka {scenario.kafka} has no {ELR_FEATURE}: it came with 4.0 (KIP-966)", (("kafka",),))
 
 
 def _topics(scenario: Scenario) -> Iterator[Finding]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from kafkasim.protocol.config import BrokerConfig, Config, Kind, Parsed, parameters, parse, topic_config
 from kafkasim.protocol.config_options import options
 from kafkasim.protocol.flavours import Client
+from kafkasim.protocol.profiles import PROFILES, Profile
 from kafkasim.scenario_errors import Finding
 from kafkasim.scenario_file import Location, Origins
 from kafkasim.scenario_paths import origin_of
@@ -35,6 +36,7 @@ class Place:
     kind: Kind
     given: Mapping[str, object]
     parsed: Parsed
+    kafka: str  # the version; a Profile itself would not travel to another process
 
 
 class Effective(NamedTuple):
@@ -48,19 +50,25 @@ class Effective(NamedTuple):
 
 def read_places(scenario: Scenario) -> tuple[Place, ...]:
     """Parse every configuration of the scenario: the brokers' first, since topics rest on it."""
-    given = dict(scenario.cluster.config)
-    brokers = Place("cluster", ("cluster", "config"), Kind.BROKER, given, parse(Kind.BROKER, given))
+    profile = scenario.profile
+
+    def place(name: str, location: Location, kind: Kind, given: Mapping[str, object]) -> Place:
+        return Place(name, location, kind, given, parse(kind, given, profile), scenario.kafka)
+
+    brokers = place("cluster", ("cluster", "config"), Kind.BROKER, dict(scenario.cluster.config))
     base = brokers.parsed.config if isinstance(brokers.parsed.config, BrokerConfig) else BrokerConfig()
     places = [brokers]
     for name, topic in scenario.topics.items():
         given = dict(topic.config)
-        places.append(Place(f"topics.{name}", ("topics", name, "config"), Kind.TOPIC, given, topic_config(base, given)))
+        parsed = topic_config(base, given, profile)
+        places.append(Place(f"topics.{name}", ("topics", name, "config"), Kind.TOPIC, given, parsed, scenario.kafka))
     for index, producer in enumerate(scenario.producers):
-        kind, given = _PRODUCER[producer.client], dict(producer.config)
-        places.append(Place(f"producers.{producer.name}", ("producers", index, "config"), kind, given, parse(kind, given)))
+        places.append(
+            place(f"producers.{producer.name}", ("producers", index, "config"), _PRODUCER[producer.client], dict(producer.config))
+        )
     for index, consumer in enumerate(scenario.consumers):
-        kind, given = _CONSUMER[consumer.client], {_AUTO_COMMIT: consumer.commit == "auto", **consumer.config}
-        places.append(Place(f"consumers.{consumer.group}", ("consumers", index, "config"), kind, given, parse(kind, given)))
+        given = {_AUTO_COMMIT: consumer.commit == "auto", **consumer.config}
+        places.append(place(f"consumers.{consumer.group}", ("consumers", index, "config"), _CONSUMER[consumer.client], given))
     return tuple(places)
 
 
@@ -105,16 +113,16 @@ def _session_findings(place: Place, brokers: Place) -> list[Finding]:
     return [Finding((*place.location, "session.timeout.ms"), sentence, (brokers.location, place.location))]
 
 
-def defaults(kind: Kind) -> Config:
+def defaults(kind: Kind, profile: Profile) -> Config:
     """A configuration in which nobody said anything."""
-    config = parse(kind, {}).config
+    config = parse(kind, {}, profile).config
     assert config is not None, "Kafka accepts its own defaults"
     return config
 
 
-def inherited(brokers: BrokerConfig) -> Config:
+def inherited(brokers: BrokerConfig, profile: Profile) -> Config:
     """What a topic obeys that has no values of its own."""
-    config = topic_config(brokers, {}).config
+    config = topic_config(brokers, {}, profile).config
     assert config is not None, "what brokers accepted, topics accept"
     return config
 
@@ -123,10 +131,15 @@ def notes(scenario: Scenario, places: tuple[Place, ...]) -> list[str]:
     """What was accepted and is worth knowing, each with its place."""
     said = [f"{place.name}: {note}" for place in places for note in place.parsed.notes]
     for name, topic in scenario.topics.items():
-        minimum = scenario.topic_config(name).min_insync_replicas
-        if minimum > topic.replication_factor:
-            factor = topic.replication_factor
-            said.append(f"topics.{name}: min.insync.replicas={minimum} is above replication.factor={factor}; what counts is the smaller.")
+        minimum, factor = scenario.topic_config(name).min_insync_replicas, topic.replication_factor
+        if minimum > factor:
+            smaller = scenario.profile.behaviours.min_isr_is_at_most_replication_factor
+            what = "what counts is the smaller" if smaller else "before Kafka 3.7 acks=all is then refused for ever"
+            said.append(f"topics.{name}: min.insync.replicas={minimum} is above replication.factor={factor}; {what}.")
+        if scenario.topic_config(name).unclean_leader_election_enable and not scenario.profile.behaviours.unclean_election_configurable:
+            said.append(
+                f"topics.{name}: unclean.leader.election.enable=true has no effect: Kafka {scenario.kafka} does not heed it in KRaft mode."
+            )
     return said
 
 
@@ -141,7 +154,7 @@ def effective(places: tuple[Place, ...], origins: Origins, kafka: str) -> list[E
     for place in places:
         assert place.parsed.config is not None, "a scenario stands only when every configuration does"
         values = _shown(place.parsed.config)
-        for parameter in parameters(place.kind):
+        for parameter in parameters(place.kind, PROFILES[place.kafka]):
             given = [key for key in place.given if key in {parameter.name, *parameter.aliases}]
             changed = values[parameter.name] != parameter.default
             origin = _origin(place, given[-1], origins) if given else _unsaid(place, changed, kafka)
@@ -179,7 +192,7 @@ def canonical(places: tuple[Place, ...]) -> dict[str, object]:
     """
     found: dict[str, object] = {}
     for place in places:
-        unsaid, config = defaults(place.kind), place.parsed.config
+        unsaid, config = defaults(place.kind, PROFILES[place.kafka]), place.parsed.config
         names = [field.name for field in dataclasses.fields(type(config))] if config else []
         found[place.name] = {
             "kind": place.kind.name,

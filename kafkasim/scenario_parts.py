@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from kafkasim.faults import FAULTS, When, fault_words
 from kafkasim.protocol.flavours import Client
 from kafkasim.scenario_file import Location
-from kafkasim.values import Count, Duration, Few, Keys, KeysField, Milliseconds, Name, Rate, Setting, Text
+from kafkasim.values import Count, Duration, FeatureLevel, Few, Keys, KeysField, Milliseconds, Name, Rate, Setting, Text
 
 FIRST_CONTROLLER = 100  # the id of the first controller; brokers count from 1
 _MOST_BROKERS = FIRST_CONTROLLER - 1
@@ -32,6 +32,9 @@ class Cluster(Part):
     brokers: Few = Field(default=3, description="how many; their ids count from 1")
     controllers: Few = Field(default=1, description="how many; their ids count from 100")
     config: Mapping[str, Setting] = Field(default_factory=dict, description="goes to every broker and controller")
+    features: Mapping[str, FeatureLevel] = Field(
+        default_factory=dict, description="finalized features of the cluster: eligible.leader.replicas.version, 0 or 1 (KIP-966)"
+    )
     startup_ms: Milliseconds = Field(default=3000.0, alias="startup.ms", description="from the start of a process to its registration")
     shutdown_ms: Milliseconds = Field(default=1200.0, alias="shutdown.ms", description="how long a controlled shutdown takes")
     truncation: Literal["kip595", "kip320", "kip279", "kip101", "hw"] = Field(

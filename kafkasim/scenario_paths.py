@@ -1,8 +1,8 @@
 """Paths into a scenario, as `--set` and error messages write them: `producers.shop.config.retry.backoff.ms`, `faults.zombie.for`.
 
 A path names producers by name, consumers by group and faults by `as` or index; inside, a location holds indices. Kafka's keys
-have dots in them, so a path cannot simply be split: at each step the longest key that is there counts, and after `config.` the
-rest is one key.
+have dots in them, so a path cannot simply be split: at each step the longest key that is there counts, and after `config.` or
+`features.` the rest is one key.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from kafkasim.scenario_file import Location, Origins, Problem, ScenarioError
 from kafkasim.values import hint, nearest
 
 NAMED_BY = {"producers": "name", "consumers": "group", "faults": "as"}
-_REST_IS_ONE_KEY = frozenset({"config", "expect", "sometimes"})
+_REST_IS_ONE_KEY = frozenset({"config", "features", "expect", "sometimes"})
 _LINK = re.compile(r"(?P<link>.+?)(?:\.(?P<rest>latency\.ms|jitter\.ms))?")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from kafkasim.protocol.config import Kind, Parameter, parameters
+from kafkasim.protocol.config import Kind, Parameter, added_parameters, differences, parameters
 
 _KINDS: Mapping[str, Sequence[Kind]] = {
     "Cluster": (Kind.BROKER,),
@@ -41,7 +41,9 @@ def _described(kinds: Sequence[Kind]) -> dict[str, Any]:
     for kind in kinds:
         for parameter in parameters(kind):
             for name in (parameter.name, *parameter.aliases):
-                said.setdefault(name, []).append(_sentence(parameter, kind, len(kinds) > 1))
+                said.setdefault(name, []).append(" ".join((_sentence(parameter, kind, len(kinds) > 1), *differences(kind, name))))
+        for version, parameter in added_parameters(kind):
+            said.setdefault(parameter.name, []).append(f"Only in Kafka {version}. {_sentence(parameter, kind, len(kinds) > 1)}")
     return {name: {"description": "\n".join(sentences)} for name, sentences in sorted(said.items())}
 
 

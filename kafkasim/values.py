@@ -42,6 +42,12 @@ def hint(word: str, choices: Iterable[str]) -> str:
     return f"; known: {', '.join(known)}" if 0 < len(known) <= 12 else ""
 
 
+def did_you_mean(word: str, choices: Iterable[str]) -> str:
+    """`; did you mean …?`, or nothing where nothing is near."""
+    near = nearest(word, choices)
+    return "" if near is None else f"; did you mean {near}?"
+
+
 def nearest(word: str, choices: Iterable[str]) -> str | None:
     """The choice most like `word`, if any is alike: spelling counts, and the kind of separator does not."""
     known = {choice.lower().replace("_", ".").replace("-", "."): choice for choice in choices}
@@ -116,6 +122,12 @@ def _seed(value: object) -> int:
     return value
 
 
+def _feature_level(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value not in {0, 1}:
+        raise ValueError(f"{_brief(value)} is not a level of this feature; it is 0 (off) or 1 (on)")
+    return value
+
+
 def _rate(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError(f"{_brief(value)} is not a number of records per second")
@@ -166,6 +178,7 @@ Duration = Annotated[float, *_printed_as({"type": "string", "pattern": _UNIT_PAT
 Milliseconds = Annotated[float, *_printed_as({"type": "number", "minimum": 0}, _milliseconds, _plain_number)]
 Count = Annotated[int, *_count_to(1_000_000_000)]
 Few = Annotated[int, *_count_to(1000)]
+FeatureLevel = Annotated[int, *_printed_as({"type": "integer", "enum": [0, 1]}, _feature_level)]
 Seed = Annotated[int, *_printed_as({"type": "integer", "minimum": 0}, _seed)]
 Rate = Annotated[float, *_printed_as({"type": "number", "exclusiveMinimum": 0}, _rate, _plain_number)]
 Probability = Annotated[float, *_printed_as({"type": "number", "minimum": 0, "maximum": 1}, _probability, _plain_number)]

@@ -77,6 +77,12 @@ def hosts_file(hosts: Mapping[str, str]) -> str:
     return "".join(f"{address} {name}\n" for name, address in hosts.items())
 
 
+def format_arguments(properties: Path, features: Mapping[str, int]) -> list[str]:
+    """StorageTool's: a new cluster id, the node's file, and the levels of features that are not to be a new cluster's own."""
+    chosen = [word for feature, level in sorted(features.items()) for word in ("--feature", f"{feature}={level}")]
+    return ["format", "-t", new_id(), "-c", str(properties), *chosen]
+
+
 def formatted_like(meta_properties: str, number: int) -> str:
     """The meta.properties of another node of the same cluster: its own number and a directory id of its own."""
     own = {"node.id": str(number), "directory.id": new_id()}

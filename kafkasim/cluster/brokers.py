@@ -21,9 +21,9 @@ from kafkasim.cluster.broker_files import (
     CONTROLLER,
     Listener,
     Place,
+    format_arguments,
     formatted_like,
     hosts_file,
-    new_id,
     node_config,
     to_properties,
 )
@@ -57,7 +57,7 @@ class ProxyLinks(Protocol):
 class LocalBrokers:
     """Brokers 1 … `brokers`, a controller 100, and listeners for `clients` slots; all their files lie in `folder`, which stays its owner's.
 
-    `config` is the scenario's cluster.config. Nothing runs before `start`.
+    `config` is the scenario's cluster.config, `features` its cluster.features. Nothing runs before `start`.
     """
 
     def __init__(
@@ -70,7 +70,9 @@ class LocalBrokers:
         brokers: int,
         clients: int,
         config: Mapping[str, object],
+        features: Mapping[str, int] | None = None,
     ) -> None:
+        self._features = features or {}
         self._distribution = distribution
         self._addresses = addresses
         self._links = links
@@ -213,7 +215,7 @@ class LocalBrokers:
     def _format(self) -> None:
         """The controller by StorageTool; for a broker that has no more to it than one small file, which saves a JVM for each."""
         folder = self._folder / CONTROLLER_NAME
-        arguments = ["kafka.tools.StorageTool", "format", "-t", new_id(), "-c", str(folder / "server.properties")]
+        arguments = ["kafka.tools.StorageTool", *format_arguments(folder / "server.properties", self._features)]
         tool = Process("format", [*self._java("-Xmx128m"), *arguments], self._warden, folder / "format.log")
         try:
             if not tool.wait(_UP_WITHIN_S) or tool.exit_code != 0:

@@ -23,6 +23,7 @@ from kafkasim.faults import Fault
 from kafkasim.ledger import Ledger
 from kafkasim.progress import Progress
 from kafkasim.protocol.flavours import Client
+from kafkasim.protocol.profiles import KAFKA_4_1
 from kafkasim.randomness import Streams
 from kafkasim.scenario import ConsumerGroup, Producer, Scenario
 from kafkasim.selectors import Selector
@@ -32,7 +33,9 @@ _COMMANDS: Mapping[str, Sequence[str]] = {what: (sys.executable, "-m", f"kafkasi
 
 def check(scenario: Scenario) -> None:
     """Before anything is started: raises ClusterError with all that a run on real brokers would stumble over, where that can be known."""
-    complaints = []
+    complaints = (
+        [] if scenario.kafka == KAFKA_4_1.version else [f"kafka: {scenario.kafka}: real brokers are run as {KAFKA_4_1.release} only."]
+    )
     for index, producer in enumerate(scenario.producers):
         try:
             encode(index, producer.records - 1, producer.record_size)

@@ -22,6 +22,7 @@ from kafkasim.cluster.processes import Process
 from kafkasim.cluster.site import Doomed, Drivers, Made
 from kafkasim.cluster.warden import Warden
 from kafkasim.faults import LINK_VERBS, Verb
+from kafkasim.protocol.profiles import ELR_FEATURE
 from kafkasim.scenario import Scenario
 
 _OFFSETS_REPLICAS = 3  # offsets.topic.replication.factor
@@ -35,6 +36,7 @@ class Plan:
     def __init__(self, scenario: Scenario) -> None:
         self.brokers = scenario.cluster.brokers
         self.config: dict[str, Any] = dict(scenario.cluster.config)
+        self.features: dict[str, int] = {} if scenario.eligible_leader_replicas else {ELR_FEATURE: 0}  # a new cluster of 4.1 has it
         self.clients = len(scenario.producer_nodes) + len(scenario.consumer_nodes)
 
     @property
@@ -44,7 +46,12 @@ class Plan:
 
     def serves(self, other: Plan) -> bool:
         """Whether a cluster made by this plan does for the other."""
-        return self.brokers == other.brokers and self.config == other.config and self.slots >= other.clients
+        return (
+            self.brokers == other.brokers
+            and self.config == other.config
+            and self.features == other.features
+            and self.slots >= other.clients
+        )
 
 
 class _Node:
@@ -105,7 +112,7 @@ class LocalSite:
             self._classes = compile_drivers(distribution, self.folder / "classes")
             addresses = self._addresses = Addresses()
             self.brokers = LocalBrokers(
-                distribution, addresses, self.links, self.warden, self.folder, plan.brokers, plan.slots, plan.config
+                distribution, addresses, self.links, self.warden, self.folder, plan.brokers, plan.slots, plan.config, plan.features
             )
             self._start()
         except BaseException:

@@ -114,6 +114,7 @@ class RealKafka:
 
     def calibration(self, scenario: Scenario) -> Calibration:
         """How fast the scenario's cluster is, measured once for each cluster and number of brokers. Raises ClusterError."""
+        check(scenario)
         brokers = scenario.cluster.brokers
         site = self.site(scenario)
         if brokers not in self._calibrations:
@@ -125,7 +126,7 @@ class RealKafka:
     def cluster_of(self, scenario: Scenario) -> tuple[int, str, int]:
         """To sort by: scenarios that can share a cluster come one after another, and the one with the most clients makes it."""
         plan = Plan(scenario)
-        return plan.brokers, str(sorted(plan.config.items())), -plan.clients
+        return plan.brokers, str(sorted({**plan.config, **plan.features}.items())), -plan.clients
 
     def close(self) -> None:
         """End everything that was started."""

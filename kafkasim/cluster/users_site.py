@@ -231,19 +231,19 @@ class UsersSite:
 
     def differences(self, scenario: Scenario) -> list[str]:
         """See Site: by the word of one of their brokers, of what the scenario says itself and is no address, id or directory."""
+        notes = []
+        if scenario.cluster.features:
+            notes.append("whether the cluster has the scenario's cluster.features is not looked at")
         wanted = {key: as_text(value) for key, value in scenario.cluster.config.items() if not belongs_to_place(key)}
         if not wanted:
-            return []
+            return notes
         try:
             theirs = self.admin.broker_config(self._brokers[0])
         except ClusterError as error:
-            return [f"whether the cluster has the scenario's cluster.config could not be found out: {error}"]
+            return [*notes, f"whether the cluster has the scenario's cluster.config could not be found out: {error}"]
         pairs = [(key, value, theirs.get(key) or "not set") for key, value in wanted.items()]
-        return [
-            f"cluster.config.{key} is {ours} in the scenario and {there} on the cluster"
-            for key, ours, there in pairs
-            if not _alike(ours, there)
-        ]
+        differing = [(key, ours, there) for key, ours, there in pairs if not _alike(ours, there)]
+        return [*notes, *(f"cluster.config.{key} is {ours} in the scenario and {there} on the cluster" for key, ours, there in differing)]
 
     def remember(self, made: Made) -> None:
         """See Site."""

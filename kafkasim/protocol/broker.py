@@ -36,6 +36,7 @@ from kafkasim.protocol.messages import (
 )
 from kafkasim.protocol.metadata_cache import MetadataCache
 from kafkasim.protocol.node import Connected, Disconnected, Output, Random, Trace
+from kafkasim.protocol.profiles import KAFKA_4_1, Behaviours
 from kafkasim.protocol.records import TopicPartition
 from kafkasim.protocol.replica_manager import BecameFollower, ReplicaManager
 from kafkasim.protocol.request_channel import RequestChannel
@@ -84,6 +85,7 @@ class Broker:
         random: Random,
         trace: Trace | None = None,
         truncation: TruncationPolicy = KIP_595,
+        behaviours: Behaviours = KAFKA_4_1.behaviours,
     ) -> None:
         self.broker_id = broker_id
         self._trace = trace
@@ -120,7 +122,8 @@ class Broker:
             alarm,
             self._outbox,
             trace,
-            truncation,
+            truncation=truncation,
+            behaviours=behaviours,
         )
         self._coordinators = CoordinatorRuntime(broker_id, config, self._replicas, self._metadata, self._channel, alarm, trace)
         apis = KafkaApis(broker_id, incarnation, config, self._replicas, self._coordinators, self._metadata, self._channel, trace)

@@ -9,7 +9,7 @@ ConsumerConfig, KafkaConfig, LogConfig; librdkafka's rdkafka_conf.c.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, Field, dataclass, fields
 from enum import Enum
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeAlias
@@ -38,6 +38,7 @@ from kafkasim.protocol.config_producer import (
     settle_librdkafka_producer,
 )
 from kafkasim.protocol.config_unknown import is_place, unknown_key
+from kafkasim.protocol.profiles import KAFKA_4_1, PROFILES, Profile
 
 __all__ = [
     "Kind",
@@ -46,6 +47,8 @@ __all__ = [
     "Problem",
     "parameters",
     "Parameter",
+    "differences",
+    "added_parameters",
     "topic_config",
     "belongs_to_place",
     "Config",
@@ -109,20 +112,20 @@ _VOCABULARIES: Mapping[Kind, _Vocabulary] = MappingProxyType(
 )
 
 
-def parse(kind: Kind, values: Mapping[str, object]) -> Parsed:
-    """Validate `values` (Kafka's dotted keys; Python values, or strings as in a .properties file) as Kafka would.
+def parse(kind: Kind, values: Mapping[str, object], profile: Profile = KAFKA_4_1) -> Parsed:
+    """Validate `values` (Kafka's dotted keys; Python values, or strings as in a .properties file) as Kafka of that version would.
 
     >>> parse(Kind.JAVA_PRODUCER, {"acks": "1"}).notes
     ('acks=1 switched the defaulted enable.idempotence off, in silence.',)
     >>> parse(Kind.JAVA_PRODUCER, {"linger": 5}).problems[0].sentence
     'linger is not a setting of the Java producer; did you mean linger.ms?'
     """
-    return _parse(kind, values, {})
+    return _parse(kind, values, {}, profile)
 
 
-def topic_config(broker: BrokerConfig, values: Mapping[str, object]) -> Parsed:
+def topic_config(broker: BrokerConfig, values: Mapping[str, object], profile: Profile = KAFKA_4_1) -> Parsed:
     """A topic's own values over its brokers' (ServerTopicConfigSynonyms), over the defaults."""
-    parsed = _parse(Kind.TOPIC, values, topic_defaults(broker))
+    parsed = _parse(Kind.TOPIC, values, topic_defaults(broker), profile)
     config = parsed.config
     never = broker.log_flush_scheduler_interval_ms == BrokerConfig().log_flush_scheduler_interval_ms
     if isinstance(config, TopicConfig) and "flush.ms" in parsed.explicit and never:
@@ -133,14 +136,38 @@ def topic_config(broker: BrokerConfig, values: Mapping[str, object]) -> Parsed:
     return parsed
 
 
-def parameters(kind: Kind) -> tuple[Parameter, ...]:
-    """Every modelled parameter of a kind, in order of declaration."""
+def parameters(kind: Kind, profile: Profile = KAFKA_4_1) -> tuple[Parameter, ...]:
+    """Every modelled parameter of a kind that this version has, in order of declaration."""
     found = []
-    for name, declared in options(_VOCABULARIES[kind].config_class).items():
+    defaults = profile.defaults.get(kind.name, {})
+    for name, declared in _declared(kind, profile).items():
         check: Check = declared.metadata["check"]
-        default = check.show(declared.default)
+        default = check.show(defaults.get(name, declared.default))
         found.append(Parameter(name, default, check.valid, declared.metadata["doc"], check.type, declared.metadata["aliases"]))
     return tuple(found)
+
+
+def differences(kind: Kind, name: str) -> tuple[str, ...]:
+    """What other versions than 4.1 say of a parameter of 4.1, a sentence each."""
+    said = []
+    for profile in PROFILES.values():
+        absent, defaults = profile.absent.get(kind.name, {}), profile.defaults.get(kind.name, {})
+        if name in absent:
+            said.append(f"Kafka {profile.version} has no {name}: {absent[name]}.")
+        elif name in defaults:
+            said.append(f"Default of Kafka {profile.version}: {defaults[name]}.")
+    return tuple(said)
+
+
+def added_parameters(kind: Kind) -> tuple[tuple[str, Parameter], ...]:
+    """(version, parameter) for each modelled parameter that only another version than 4.1 has."""
+    known = {parameter.name for parameter in parameters(kind)}
+    return tuple(
+        (profile.version, parameter)
+        for profile in PROFILES.values()
+        for parameter in parameters(kind, profile)
+        if parameter.name not in known
+    )
 
 
 def belongs_to_place(key: str) -> bool:
@@ -148,11 +175,20 @@ def belongs_to_place(key: str) -> bool:
     return is_place(key)
 
 
-def _parse(kind: Kind, values: Mapping[str, object], defaults: Mapping[str, object]) -> Parsed:
+def _declared(kind: Kind, profile: Profile) -> Mapping[str, Field[Any]]:
+    """What the kind's class declares, without what this version does not have."""
+    absent = profile.absent.get(kind.name, {})
+    return {name: field for name, field in options(_VOCABULARIES[kind].config_class).items() if name not in absent}
+
+
+def _parse(kind: Kind, values: Mapping[str, object], inherited: Mapping[str, object], profile: Profile) -> Parsed:
     vocabulary = _VOCABULARIES[kind]
-    declared = options(vocabulary.config_class)
+    declared, absent = _declared(kind, profile), profile.absent.get(kind.name, {})
+    known = (vocabulary.names | profile.added.get(kind.name, frozenset())) - absent.keys()
+    defaults = {**profile.defaults.get(kind.name, {}), **inherited}
     main_name = {alias: name for name, field in declared.items() for alias in (name, *field.metadata["aliases"])}
-    draft = Draft({name: defaults.get(name, field.default) for name, field in declared.items()}, frozenset())
+    everything = options(vocabulary.config_class)
+    draft = Draft({name: defaults.get(name, field.default) for name, field in everything.items()}, frozenset(), profile.behaviours)
     given: dict[str, str] = {}  # main name -> the name the user used
     not_modelled: list[str] = []
     all_valid = True
@@ -163,12 +199,14 @@ def _parse(kind: Kind, values: Mapping[str, object], defaults: Mapping[str, obje
                 draft.note(f"{given[name]} and {key} are one setting; the last one given counts.")
             given[name] = key
             all_valid = _take(draft, name, key, value, declared[name].metadata["check"]) and all_valid
-        elif key in vocabulary.names or is_place(key):
+        elif key in known or is_place(key):
             not_modelled.append(key)
             if key in vocabulary.ignored:
                 draft.note(f"{key} is ignored: it means nothing to {kind.value}.")
+        elif key in absent:
+            draft.problem(key, f"{key} is not a setting of {kind.value} of Kafka {profile.version}; {absent[key]}.")
         else:
-            draft.problem(key, unknown_key(key, kind.name, kind.value, (*main_name, *sorted(vocabulary.names))))
+            draft.problem(key, unknown_key(key, kind.name, kind.value, (*main_name, *sorted(known))))
     draft.explicit = frozenset(given)
     if all_valid:  # rules between values make sense only once each value does; unknown keys do not stand in their way
         vocabulary.settle(draft)

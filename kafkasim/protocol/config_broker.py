@@ -27,7 +27,7 @@ def cleanup_policy() -> Check:
 
 @dataclass(frozen=True, slots=True)
 class BrokerConfig:
-    """Broker and controller: KafkaConfig of 4.1.1. Times in ms, sizes in bytes."""
+    """Broker and controller: KafkaConfig of 4.1.1, and what profiles.py adds of other versions. Times in ms, sizes in bytes."""
 
     broker_session_timeout_ms: int = option(
         9_000, integer(), "A broker whose last heartbeat is older than this is fenced by the controller, in ms."
@@ -129,6 +129,9 @@ class BrokerConfig:
     offsets_retention_minutes: int = option(10_080, integer(1), "How long a group's offsets are kept once it has no members, in minutes.")
     offsets_retention_check_interval_ms: int = option(
         600_000, integer(1, bits=64), "How often a coordinator looks for offsets that are kept no longer, in ms."
+    )
+    offsets_commit_required_acks: int = option(
+        -1, integer(-1, 1, bits=16), "Whom a coordinator's append to __consumer_offsets waits for: -1 the in-sync replicas, 1 or 0 nobody."
     )
     group_initial_rebalance_delay_ms: int = option(
         3_000, integer(), "How long the coordinator waits for more members before the first rebalance of an empty group, in ms."

@@ -16,6 +16,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import Field, field, fields
 from typing import Any, NamedTuple
 
+from kafkasim.protocol.profiles import KAFKA_4_1, Behaviours
+
 INT_MAX = 2**31 - 1
 LONG_MAX = 2**63 - 1
 
@@ -51,11 +53,15 @@ class Problem(NamedTuple):
 
 
 class Draft:
-    """Values on their way to a config: defaults filled in, the user's laid over. Rules may read, change, object and remark."""
+    """Values on their way to a config: defaults filled in, the user's laid over. Rules may read, change, object and remark.
 
-    def __init__(self, values: dict[str, Any], explicit: frozenset[str]) -> None:
+    `behaviours` are those of the version of Kafka that reads the values.
+    """
+
+    def __init__(self, values: dict[str, Any], explicit: frozenset[str], behaviours: Behaviours = KAFKA_4_1.behaviours) -> None:
         self.values = values
         self.explicit = explicit
+        self.behaviours = behaviours
         self.problems: list[Problem] = []
         self.notes: list[str] = []
 

@@ -110,6 +110,8 @@ def settle_java_backoffs(draft: Draft) -> None:
     if "reconnect.backoff.ms" in draft.explicit and "reconnect.backoff.max.ms" not in draft.explicit:
         draft["reconnect.backoff.max.ms"] = draft["reconnect.backoff.ms"]
         draft.note("reconnect.backoff.ms without reconnect.backoff.max.ms switched the exponential growth of the reconnect backoff off.")
+    if not draft.behaviours.retry_backoff_grows:
+        draft["retry.backoff.max.ms"] = draft["retry.backoff.ms"]
     for base, most in (
         ("retry.backoff.ms", "retry.backoff.max.ms"),
         ("socket.connection.setup.timeout.ms", "socket.connection.setup.timeout.max.ms"),
@@ -122,13 +124,15 @@ def _settle_java_idempotence(draft: Draft) -> None:
     """postProcessAndValidateIdempotenceConfigs: a default gives way in silence, what the user wrote does not.
 
     max.in.flight.requests.per.connection is the exception since 4.0: above 5 it is an error even when idempotence is only the
-    default, and even when acks=1 is about to switch that off.
+    default, and even when acks=1 is about to switch that off. Before, it is a conflict like the others, and said in a warning.
     """
     if draft["enable.idempotence"]:
         conflicts = [("retries", "retries above 0")] if draft["retries"] == 0 else []
         conflicts += [("acks", "acks=all")] if draft["acks"] != -1 else []
         in_flight = draft["max.in.flight.requests.per.connection"]
-        if in_flight > MAX_IN_FLIGHT_OF_IDEMPOTENCE:
+        if in_flight > MAX_IN_FLIGHT_OF_IDEMPOTENCE and not draft.behaviours.in_flight_above_5_is_an_error:
+            conflicts += [("max.in.flight.requests.per.connection", "at most 5")]
+        elif in_flight > MAX_IN_FLIGHT_OF_IDEMPOTENCE:
             draft.problem(
                 "max.in.flight.requests.per.connection",
                 f"max.in.flight.requests.per.connection={in_flight} must be at most 5 with idempotence, which is on unless "

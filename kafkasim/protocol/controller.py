@@ -38,11 +38,14 @@ from kafkasim.protocol.messages import (
 from kafkasim.protocol.metadata import NO_LEADER
 from kafkasim.protocol.node import Disconnected, Output, Send, Trace
 from kafkasim.protocol.periodic_task import PeriodicTask
+from kafkasim.protocol.profiles import KAFKA_4_1, Behaviours
 from kafkasim.protocol.records import TopicPartition
 from kafkasim.protocol.replication_control import ControllerState, ReplicationControl
 
 # The controller looks this many times a session for a stale broker (QuorumController.maybeFenceStaleBrokerPeriodNs).
 STALE_CHECKS_PER_SESSION = 8
+# Before 4.0 it looks when the oldest session is over, which it is a nanosecond after its last instant.
+ONE_NANOSECOND_MS = 1e-6
 # unclean.leader.election.interval.ms, which is internal and not meant to be changed.
 UNCLEAN_LEADER_ELECTION_INTERVAL_MS = 300_000
 # How long a fetch of the metadata log may find nothing new (KafkaRaftClient.MAX_FETCH_WAIT_MS, which every fetch carries).
@@ -72,13 +75,21 @@ class _ParkedFetch(NamedTuple):
 class Controller:
     """The active controller. `state` survives a crash; what it knows from heartbeats does not, and is given time to come in again."""
 
-    def __init__(self, controller_id: int, config: BrokerConfig, state: ControllerState, trace: Trace | None = None) -> None:
+    def __init__(
+        self,
+        controller_id: int,
+        config: BrokerConfig,
+        state: ControllerState,
+        trace: Trace | None = None,
+        behaviours: Behaviours = KAFKA_4_1.behaviours,
+    ) -> None:
         self.controller_id = controller_id
         self._state = state
         self._image = state.image
         self._trace = trace
-        self._heartbeats = BrokerHeartbeatManager(config.broker_session_timeout_ms)
-        self._replication = ReplicationControl(state)
+        self._heartbeats = BrokerHeartbeatManager(config.broker_session_timeout_ms, behaviours.session_outlives_fencing)
+        self._replication = ReplicationControl(state, behaviours.unclean_election_configurable)
+        self._stale_brokers_by_periodic_task = behaviours.stale_brokers_by_periodic_task
         self._parked_fetches: dict[str, _ParkedFetch] = {}  # all wait equally long, so that the first to end comes first
         self._config = config
         self._start_tasks(0.0)
@@ -112,7 +123,7 @@ class Controller:
     def next_deadline(self) -> float | None:
         """The next periodic check that may find something, or the end of the fetch that has waited longest."""
         expiry = self._heartbeats.next_expiry()
-        stale_check = None if expiry is None else self._fence_stale.first_run_after(expiry)
+        stale_check = None if expiry is None else self._stale_check_after(expiry)
         oldest = next(iter(self._parked_fetches.values()), None)
         fetch_ends = None if oldest is None else oldest.deadline
         dues = [due for due in (fetch_ends, stale_check, self._elect_preferred.due, self._elect_unclean.due) if due is not None]
@@ -122,7 +133,7 @@ class Controller:
         """WHO: the controller. WHEN a periodic task is due. THEN it fences one stale broker, and elects who should lead and does not."""
         outputs = self._answer_empty(now)
         expiry = self._heartbeats.next_expiry()
-        if expiry is not None and self._fence_stale.first_run_after(expiry) <= now:
+        if expiry is not None and self._stale_check_after(expiry) <= now:
             outputs += self._fence_one_stale_broker(now)
         if self._elect_preferred.due is not None and self._elect_preferred.due <= now:
             self._elect_preferred.ran(now, had_work=False)
@@ -291,6 +302,10 @@ class Controller:
         return MetadataFetchResponse(request.correlation_id, request.fetch_offset, tuple(self._state.records[request.fetch_offset :]))
 
     # ------------------------------------------------------------------------------------------------ helpers
+
+    def _stale_check_after(self, expiry: float) -> float:
+        """When the controller will see that a session ended at `expiry`: at its next look, or before 4.0 at once."""
+        return self._fence_stale.first_run_after(expiry) if self._stale_brokers_by_periodic_task else expiry + ONE_NANOSECOND_MS
 
     def _start_tasks(self, now: float) -> None:
         session_timeout_ms = self._config.broker_session_timeout_ms

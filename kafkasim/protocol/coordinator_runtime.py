@@ -188,10 +188,12 @@ class CoordinatorRuntime:
         batch = RecordBatch(GROUP_METADATA_TOPIC, (), size, now, payload=records)
         partition = self._replicas.hosted[shard.name].partition
         log_end_offset = partition.log.log_end_offset
-        results = self._replicas.append_records(-1, self._config.offsets_commit_timeout_ms, ((shard.name, batch),), on_produced, now)
+        acks = self._config.offsets_commit_required_acks
+        results = self._replicas.append_records(acks, self._config.offsets_commit_timeout_ms, ((shard.name, batch),), on_produced, now)
         if partition.log.log_end_offset > log_end_offset:
             shard.uncommitted.append((partition.log.log_end_offset, records))
-            shard.committed_up_to(partition.high_watermark)
+            # Before 4.0, with offsets.commit.required.acks 0 or 1, an offset counts as committed when it stands in the leader's log.
+            shard.committed_up_to(partition.high_watermark if acks == -1 else partition.log.log_end_offset)
         return results
 
     def _set_alarm(self, coordinator: GroupCoordinator) -> None:

@@ -3,7 +3,8 @@
 In Kafka: org.apache.kafka.controller.BrokerHeartbeatManager, BrokerHeartbeatTracker, BrokerControlState; KIP-631, KIP-841.
 
 A *session* belongs to one registration, (broker_id, broker_epoch), and lives for broker.session.timeout.ms after each of its heartbeats.
-Neither fencing nor a shutdown ends it (4.1): a broker that restarts at once is refused as a duplicate until its old session has run out.
+Neither fencing nor a shutdown ends it (since 4.0): a broker that restarts at once is refused as a duplicate until its old session has run
+out. Before, a broker that was fenced has no session, and so one that was shut down in order may come back at once.
 """
 
 from __future__ import annotations
@@ -51,8 +52,9 @@ class BrokerHeartbeatState:
 class BrokerHeartbeatManager:
     """Contact times and soft states of all registered brokers. Lives and dies with the controller's process."""
 
-    def __init__(self, session_timeout_ms: float) -> None:
+    def __init__(self, session_timeout_ms: float, session_outlives_fencing: bool = True) -> None:
         self._session_timeout_ms = session_timeout_ms
+        self._session_outlives_fencing = session_outlives_fencing
         self._brokers: dict[int, BrokerHeartbeatState] = {}
         self._contact_times: dict[tuple[int, int], float] = {}  # in order of contact, the oldest first
 
@@ -65,6 +67,8 @@ class BrokerHeartbeatManager:
 
     def has_valid_session(self, broker_id: int, broker_epoch: int, now: float) -> bool:
         """Whether this registration of the broker was heard of within broker.session.timeout.ms."""
+        if not self._session_outlives_fencing and self._brokers[broker_id].fenced:
+            return False
         contact = self._contact_times.get((broker_id, broker_epoch))
         return contact is not None and not self._is_expired(contact, now)
 

@@ -55,18 +55,21 @@ class HostedPartition:
 class HostedPartitions(dict[TopicPartition, HostedPartition]):
     """All of them, and what to say of a partition that is not here."""
 
-    __slots__ = ("image",)
+    __slots__ = ("image", "tells_leader")
 
-    def __init__(self, image: MetadataImage) -> None:
+    def __init__(self, image: MetadataImage, tells_leader: bool = True) -> None:
         super().__init__()
         self.image = image
+        self.tells_leader = tells_leader  # Behaviours.errors_name_the_leader
 
     def error_of_absent(self, name: TopicPartition) -> Error:
         """A partition that exists, but not here, sends the client to look for its leader (getPartitionOrError)."""
         return Error.NOT_LEADER_OR_FOLLOWER if name in self.image.partitions else Error.UNKNOWN_TOPIC_OR_PARTITION
 
     def current_leader(self, name: TopicPartition) -> tuple[int, int]:
-        """KIP-951: leader and leader epoch, as well as this broker knows; (-1, -1) where it knows nothing."""
+        """KIP-951: leader and leader epoch, as well as this broker knows; (-1, -1) where it knows nothing, or is before 3.7."""
+        if not self.tells_leader:
+            return NO_LEADER, -1
         hosted = self.get(name)
         if hosted is not None:
             return hosted.partition.leader, hosted.partition.leader_epoch

@@ -63,6 +63,7 @@ class LocalReplica:
     __slots__ = (
         "_nothing_read",
         "_readers",
+        "_tells_leader",
         "_trace",
         "_truncation",
         "broker_id",
@@ -78,7 +79,13 @@ class LocalReplica:
     )
 
     def __init__(
-        self, partition: TopicPartition, broker_id: int, log: Log, trace: Trace | None, truncation: TruncationPolicy = KIP_595
+        self,
+        partition: TopicPartition,
+        broker_id: int,
+        log: Log,
+        trace: Trace | None,
+        truncation: TruncationPolicy = KIP_595,
+        tells_leader: bool = True,
     ) -> None:
         log.load()
         self.partition = partition
@@ -93,6 +100,7 @@ class LocalReplica:
         self.replicas: tuple[int, ...] = ()
         self._trace = trace
         self._truncation = truncation
+        self._tells_leader = tells_leader  # Behaviours.errors_name_the_leader
         # Whom assignment and leadership let read here (see _check_fetcher): consumers always, and while this broker leads, the replicas.
         # make_leader and make_follower keep it.
         self._readers: tuple[int, ...] = (CONSUMER,)
@@ -112,6 +120,8 @@ class LocalReplica:
         if current_leader_epoch != self.leader_epoch or replica_id not in self._readers:
             error = self._check_fetcher(current_leader_epoch, replica_id)
             if error is not NO_ERROR:
+                if not self._tells_leader:
+                    return FetchedPartition(self.partition, error, -1, -1)
                 return FetchedPartition(
                     self.partition, error, -1, -1, current_leader=self.leader, current_leader_epoch=self.leader_epoch
                 )  # KIP-951

@@ -1,9 +1,12 @@
 """One replica's log: batches at consecutive offsets, as they lie on one broker's disk.
 
 In Kafka: UnifiedLog and LocalLog, LogLoader for what happens when a broker opens a log. The object is the disk: it survives a crash
-of its broker (page cache kept); only a power loss takes what was not flushed.
+of its broker (page cache kept); only a power loss takes what was not flushed. After one, Kafka reads again all from the checkpointed
+recovery point on and keeps what passes its checksum: what was flushed since that checkpoint survives, too, for it lies on the disk.
 Its batches are one list; where one segment ends and the next begins is in log_segments.py, and what retention deletes in log_retention.py.
 Simplified: no indexes, and nothing is compacted; appending and flushing take no time of their own.
+Simplified: reading a log again after an unclean stop takes no time, and leaves the recovery point where the last flush was; Kafka goes
+back to the checkpoint (log.flush.offset.checkpoint.interval.ms), and so with flush.messages flushes at the first append.
 """
 
 from __future__ import annotations
@@ -18,6 +21,8 @@ from kafkasim.protocol.producer_state import ProducerStateManager
 from kafkasim.protocol.records import LogBatch, RecordBatch, TopicPartition
 
 _BASE_OFFSET = itemgetter(0)
+# A follower that is so far behind is catching up: the age of what it writes on its disk is another than in the leader's log.
+_LATE_MS = 1_000.0
 
 
 class Log:
@@ -35,6 +40,7 @@ class Log:
         "expired",
         "high_watermark_checkpoint",
         "last_flush_time",
+        "late_writes",
         "leader_epochs",
         "log_end_offset",
         "log_start_offset",
@@ -56,6 +62,9 @@ class Log:
         self.recovery_point = 0
         self.last_flush_time = 0.0
         self.high_watermark_checkpoint = 0
+        self.late_writes: dict[
+            int, float
+        ] = {}  # next offset -> when this replica wrote the batch, where that was long after its leader did
         self.leader_epochs = LeaderEpochCache()
         self.producers = ProducerStateManager()
 
@@ -78,6 +87,8 @@ class Log:
     def append_as_follower(self, log_batch: LogBatch, now: float) -> None:
         """WHO: a follower. THEN: the leader's batch is appended as it is, at the offset that the leader gave it."""
         assert log_batch.base_offset == self.log_end_offset, "a follower fetches from its log end, so the logs have no holes"
+        if now - log_batch.appended > _LATE_MS:
+            self.late_writes[log_batch.next_offset] = now
         self._append(log_batch, now)
 
     def read(self, offset: int, max_offset: int, max_bytes: int) -> tuple[LogBatch, ...]:
@@ -113,6 +124,14 @@ class Log:
         self.recovery_point = self.log_end_offset
         self.last_flush_time = now
 
+    def written_back(self, before: float) -> int:
+        """Up to where (exclusive) this replica wrote its batches at or before that instant."""
+        late = self.late_writes
+        for log_batch in reversed(self.batches):
+            if late.get(log_batch.next_offset, log_batch.appended) <= before:
+                return log_batch.next_offset
+        return self.log_start_offset
+
     def truncate_to(self, offset: int) -> tuple[LogBatch, ...]:
         """WHO: a follower whose log parts from its leader's. THEN: everything from `offset` on is gone, and returned.
 
@@ -132,6 +151,7 @@ class Log:
             del batches[keep:]
             self.log_end_offset = removed[0].base_offset
             self.recovery_point = min(self.recovery_point, self.log_end_offset)
+            self.late_writes = {offset: when for offset, when in self.late_writes.items() if offset <= self.log_end_offset}
             self.producers.truncate_from_end(self.log_end_offset, batches)
             self.segments.truncate_to(self.log_end_offset)
         self.leader_epochs.truncate_from_end(self.log_end_offset)
@@ -143,6 +163,7 @@ class Log:
         self.batches.clear()
         self.log_start_offset = self.log_end_offset = self.recovery_point = offset
         self.segments.truncate_fully_and_start_at(offset)
+        self.late_writes.clear()
         self.leader_epochs.clear()
         self.producers.clear()
         return removed

@@ -17,6 +17,7 @@ from kafkasim.protocol.local_replica import CONSUMER, LocalReplica
 from kafkasim.protocol.log import Log
 from kafkasim.protocol.messages import BrokerRegistration, PartitionRegistration
 from kafkasim.protocol.node import Trace
+from kafkasim.protocol.profiles import KAFKA_4_1, Behaviours
 from kafkasim.protocol.records import RecordBatch, TopicPartition
 from kafkasim.protocol.replica import Replica
 from kafkasim.protocol.truncation_policy import KIP_595, TruncationPolicy
@@ -73,8 +74,10 @@ class Partition(LocalReplica):
 
     __slots__ = (
         "_awaited",
+        "_behaviours",
         "_brokers",
         "_enough_after_append",
+        "_high_watermark_held",
         "_in_sync",
         "_not_awaited",
         "_remote_replicas",
@@ -96,8 +99,9 @@ class Partition(LocalReplica):
         trace: Trace | None = None,
         brokers: Mapping[int, BrokerRegistration] | None = None,
         truncation: TruncationPolicy = KIP_595,
+        behaviours: Behaviours = KAFKA_4_1.behaviours,
     ) -> None:
-        super().__init__(partition, broker_id, log, trace, truncation)
+        super().__init__(partition, broker_id, log, trace, truncation, behaviours.errors_name_the_leader)
         self.config = config
         self.isr: tuple[int, ...] = ()
         self.maximal_isr: tuple[int, ...] = ()
@@ -109,7 +113,9 @@ class Partition(LocalReplica):
         # What the hot paths ask of the ISR; _isr_changed computes them.
         self._awaited: tuple[Replica, ...] = ()  # followers in the maximal ISR: the high watermark waits for all of them
         self._not_awaited: tuple[Replica, ...] = ()  # the other followers
+        self._behaviours = behaviours
         self._under_min_isr = False
+        self._high_watermark_held = False
         self._enough_after_append = True
 
     # ------------------------------------------------------------------------------------------------ becoming
@@ -164,7 +170,8 @@ class Partition(LocalReplica):
     def append_records_to_leader(self, batch: RecordBatch, acks: int, now: float) -> AppendResult:
         """WHO: the leader, WHEN a batch is produced. THEN: append it; or refuse it; or find that it is there already.
 
-        acks=-1 is refused while the ISR is below min.insync.replicas. acks=0 and acks=1 are accepted, and stay invisible (KAFKA-15583).
+        acks=-1 is refused while the ISR is below min.insync.replicas. acks=0 and acks=1 are accepted, and since 3.7 stay invisible
+        (KAFKA-15583).
         A duplicate is answered with the offsets it got the first time, so that its producer sees a success.
         """
         if not self.is_leader:
@@ -193,7 +200,8 @@ class Partition(LocalReplica):
     def check_enough_replicas_reach_offset(self, required_offset: int) -> tuple[bool, Error]:
         """WHO: DelayedProduce for acks=-1. Is the waiting over, and with what? (True, NONE) once the high watermark is there.
 
-        NOT_ENOUGH_REPLICAS_AFTER_APPEND where the ISR shrank meanwhile: the records are in the log, and may well stay there.
+        NOT_ENOUGH_REPLICAS_AFTER_APPEND where the ISR shrank meanwhile: the records are in the log, and may well stay there. Since the
+        high watermark waits for min.insync.replicas that takes a race; before 3.7 it is what a shrunk ISR ends in.
         """
         if not self.is_leader:
             return True, Error.NOT_LEADER_OR_FOLLOWER
@@ -294,8 +302,9 @@ class Partition(LocalReplica):
             )
 
     def _effective_min_isr(self) -> int:
-        """min.insync.replicas above the replication factor is accepted by Kafka; what counts is the smaller."""
-        return min(self.config.min_insync_replicas, len(self._remote_replicas) + 1)
+        """min.insync.replicas above the replication factor is accepted by Kafka; what counts is the smaller (since 3.7)."""
+        min_isr = self.config.min_insync_replicas
+        return min(min_isr, len(self._remote_replicas) + 1) if self._behaviours.min_isr_is_at_most_replication_factor else min_isr
 
     def _isr_changed(self) -> None:
         """What the hot paths ask of the ISR, computed when it changes."""
@@ -303,6 +312,7 @@ class Partition(LocalReplica):
         self.maximal_isr = maximal_isr = self._in_sync.state.maximal_isr
         min_isr = self._effective_min_isr()
         self._under_min_isr = self.is_leader and len(self.isr) < min_isr
+        self._high_watermark_held = self._under_min_isr and self._behaviours.high_watermark_waits_for_min_isr
         self._enough_after_append = len(maximal_isr) >= min_isr
         self._awaited = tuple(replica for replica in self._remote_replicas if replica.broker_id in maximal_isr)
         self._not_awaited = tuple(replica for replica in self._remote_replicas if replica.broker_id not in maximal_isr)
@@ -321,9 +331,9 @@ class Partition(LocalReplica):
         """THEN: the high watermark is the smallest log end among the leader and those it must wait for (maybeIncrementLeaderHW).
 
         These are the maximal ISR, and followers about to join it, who else would never catch up with a high watermark that runs
-        ahead. It never goes back, and does not move while the committed ISR is below min.insync.replicas (KAFKA-15583).
+        ahead. It never goes back, and does not move while the committed ISR is below min.insync.replicas (since 3.7, KAFKA-15583).
         """
-        if self._under_min_isr:
+        if self._high_watermark_held:
             return False
         high_watermark = end_offset = self.log.log_end_offset
         for replica in self._awaited:

@@ -26,6 +26,7 @@ from kafkasim.protocol.messages import (
 from kafkasim.protocol.metadata import NO_LEADER, MetadataImage
 from kafkasim.protocol.node import Output, Trace
 from kafkasim.protocol.partition import Partition
+from kafkasim.protocol.profiles import KAFKA_4_1, Behaviours
 from kafkasim.protocol.purgatory import DelayedProduce, OnProduced
 from kafkasim.protocol.records import RecordBatch, TopicPartition
 from kafkasim.protocol.replica_fetcher import ReplicaFetcherManager
@@ -55,6 +56,7 @@ class ReplicaManager:
 
     __slots__ = (
         "_alter_partitions",
+        "_behaviours",
         "_broker_epoch",
         "_broker_id",
         "_checkpoint",
@@ -86,8 +88,10 @@ class ReplicaManager:
         outbox: list[Output],
         trace: Trace | None,
         truncation: TruncationPolicy = KIP_595,
+        behaviours: Behaviours = KAFKA_4_1.behaviours,
     ) -> None:
         self._broker_id = broker_id
+        self._behaviours = behaviours
         self._broker_epoch = broker_epoch
         self._config = config
         self._image = image
@@ -96,7 +100,7 @@ class ReplicaManager:
         self._trace = trace
         self._truncation = truncation
         self._in_controlled_shutdown = False
-        self.hosted = HostedPartitions(image)
+        self.hosted = HostedPartitions(image, behaviours.errors_name_the_leader)
         self._produces = ProducePurgatory(broker_id, self.hosted, alarm, trace)
         self._fetches = FetchPurgatory(self.hosted, channel, alarm)
         self._flusher = logs.flusher
@@ -266,7 +270,9 @@ class ReplicaManager:
 
     def _host(self, name: TopicPartition) -> HostedPartition:
         log, config = self._logs.get_or_create_log(name), self._logs.topic_config(name.topic)
-        partition = Partition(name, self._broker_id, log, config, self._config, self._trace, self._image.brokers, self._truncation)
+        partition = Partition(
+            name, self._broker_id, log, config, self._config, self._trace, self._image.brokers, self._truncation, self._behaviours
+        )
         hosted = self.hosted[name] = HostedPartition(partition)
         return hosted
 

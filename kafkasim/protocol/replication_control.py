@@ -6,7 +6,7 @@ and returns the records that would change it; the controller writes them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from kafkasim.protocol.config import TopicConfig
 from kafkasim.protocol.election import AcceptableLeader, Election, change_partition, effective_min_insync_replicas
@@ -52,10 +52,11 @@ class ControllerState:
 class ReplicationControl:
     """The rules, over one ControllerState."""
 
-    __slots__ = ("_image", "_state")
+    __slots__ = ("_image", "_state", "_unclean_election_configurable")
 
-    def __init__(self, state: ControllerState) -> None:
+    def __init__(self, state: ControllerState, unclean_election_configurable: bool = True) -> None:
         self._state = state
+        self._unclean_election_configurable = unclean_election_configurable
         self._image = state.image
 
     # ------------------------------------------------------------------------------------------------ brokers come and go
@@ -217,18 +218,17 @@ class ReplicationControl:
         return [change for change in changes if change is not None]
 
     def _election(self, topic: str) -> Election:
-        return Election.UNCLEAN if _allows_unclean(self._state.topic_configs, topic) else Election.ONLINE
+        return Election.UNCLEAN if self._allows_unclean(topic) else Election.ONLINE
 
     def _with_broker_in_isr(self, broker_id: int) -> list[PartitionRegistration]:
         return [partition for partition in self._image.partitions.values() if broker_id in partition.isr]
 
     def _uncleanly_electable(self) -> Iterable[PartitionRegistration]:
-        configs = self._state.topic_configs
-        return (self._image.partitions[partition] for partition in self._state.leaderless if _allows_unclean(configs, partition.topic))
+        return (self._image.partitions[partition] for partition in self._state.leaderless if self._allows_unclean(partition.topic))
 
-
-def _allows_unclean(topic_configs: Mapping[str, TopicConfig], topic: str) -> bool:
-    return topic_configs[topic].unclean_leader_election_enable
+    def _allows_unclean(self, topic: str) -> bool:
+        """uncleanLeaderElectionEnabledForTopic, which in KRaft mode said no to everybody before 3.9."""
+        return self._unclean_election_configurable and self._state.topic_configs[topic].unclean_leader_election_enable
 
 
 def _keep(partitions: dict[TopicPartition, None], partition: TopicPartition, member: bool) -> None:

@@ -63,7 +63,7 @@ class SimulatedCluster:
         self.progress = Progress()
         self._trace = trace
         self.network = Network(self.driver, self.streams, scenario.network.between)
-        self.controller_state = ControllerState()
+        self.controller_state = ControllerState(scenario.eligible_leader_replicas)
         self.disks = {broker_id: BrokerDisk() for broker_id in range(1, scenario.cluster.brokers + 1)}
         self.view = View(scenario, self.driver, self.controller_state, self.disks)
         self.stores = clients.Stores()
@@ -71,6 +71,7 @@ class SimulatedCluster:
         self._flags: dict[str, FlagStore | None] = {}
         self._processes: dict[str, _Process] = {}
         self._broker_config = scenario.broker_config()
+        self._behaviours = scenario.profile.behaviours
         self._topic_configs = {name: scenario.topic_config(name) for name in scenario.topics}
         self._topic_configs[OFFSETS_TOPIC] = scenario.topic_config(None)
         startup = scenario.cluster.startup_ms
@@ -135,7 +136,7 @@ class SimulatedCluster:
 
     def _launch_controller(self) -> None:
         name = controller_name(CONTROLLER_ID)
-        controller = Controller(CONTROLLER_ID, self._broker_config, self.controller_state, self._tracer(name))
+        controller = Controller(CONTROLLER_ID, self._broker_config, self.controller_state, self._tracer(name), behaviours=self._behaviours)
         self.driver.start(self.driver.hosts[name], controller, controller.start(self.driver.now))
 
     def _launch_broker(self, broker_id: int) -> None:
@@ -150,7 +151,8 @@ class SimulatedCluster:
             controller_name(CONTROLLER_ID),
             self.streams.uniform(f"{name}/{host.incarnation}"),
             self._tracer(name),
-            GENERATIONS[self.scenario.cluster.truncation],
+            truncation=GENERATIONS[self.scenario.cluster.truncation],
+            behaviours=self._behaviours,
         )
         host.disk_writes = lambda: sum(log.appends for log in disk.logs.values())
         host.answer = lambda output, _: self._broker_said(host, output)

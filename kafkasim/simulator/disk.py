@@ -18,10 +18,5 @@ DIRTY_EXPIRE_MS = 30_000.0
 def lose_power(disk: BrokerDisk, now: float) -> None:
     """Every log of this disk loses what was not flushed and is younger than the kernel's writeback age."""
     for log in disk.logs.values():
-        written_back = log.log_start_offset
-        for batch in reversed(log.batches):
-            if batch.appended <= now - DIRTY_EXPIRE_MS:
-                written_back = batch.next_offset
-                break
-        log.lose_unflushed(written_back)
+        log.lose_unflushed(log.written_back(before=now - DIRTY_EXPIRE_MS))
     disk.clean_shutdown_broker_epoch = -1

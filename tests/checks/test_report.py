@@ -97,6 +97,59 @@ def test_min_insync_replicas_promises_one_power_loss_less():
     assert verdict(make_report(flushed, ledger(POWER, lost=3)), "durability") == "violated"
 
 
+WITHOUT_ELR = [("cluster.features.eligible.leader.replicas.version", 0)], [("kafka", "3.6")]
+
+
+@pytest.mark.parametrize("changes", WITHOUT_ELR)
+def test_without_elr_one_power_loss_is_enough_once_all_others_may_have_left_the_isr(changes):
+    power = POWER._replace(nodes=("broker-1",))
+    others = CRASH._replace(nodes=("broker-2", "broker-3"))
+    cut = FaultApplied("2", "partition", ("broker-2",), 1.0, 5.0)
+    for faults, durable in (((power,), True), ((power, CRASH), True), ((power, others), False), ((power, cut), False)):
+        report = make_report(set_(*changes), ledger(*faults, lost=3))
+        assert verdict(report, "durability") == ("violated" if durable else "not promised"), faults
+        assert verdict(report, "consistent-read") == ("held" if durable else "not promised"), faults
+    assert report.not_promised[0].sentence == (
+        "acks=all with no eligible leader replicas promises nothing when the last member of the ISR loses power: 3 acked records lost"
+    )
+    assert report.settings["eligible.leader.replicas.version"] == "0"
+
+
+@pytest.mark.parametrize("changes", WITHOUT_ELR)
+def test_without_elr_a_kill_of_two_and_a_power_loss_of_one_of_them_still_leave_the_third(changes):
+    killed = CRASH._replace(nodes=("broker-1", "broker-2"))
+    power = POWER._replace(nodes=("broker-1",))
+    assert verdict(make_report(set_(*changes), ledger(killed, power, lost=3)), "durability") == "violated"
+
+
+def test_with_elr_a_power_loss_after_the_others_were_cut_off_must_lose_nothing():
+    cut = FaultApplied("2", "partition", ("broker-2", "broker-3"), 1.0, 5.0)
+    assert verdict(make_report(scenario(), ledger(cut, POWER._replace(nodes=("broker-1",)), lost=3)), "durability") == "violated"
+
+
+def test_unclean_election_cannot_be_had_in_3_6_and_so_takes_no_promise_away():
+    unclean = set_(("kafka", "3.6"), ("topics.orders.config.unclean.leader.election.enable", True))
+    two = CRASH._replace(nodes=("broker-1", "broker-2"))
+    assert verdict(make_report(unclean, ledger(two, lost=3)), "durability") == "violated"
+
+
+def test_a_commit_promises_a_single_handling_only_while_it_is_kept_itself():
+    first = ("consumers.billing.commit", "before-processing")
+    again = ledger(CRASH, handled=range(10))
+    again.handled.append(again.handled[0]._replace(base_offset=9, numbers=(9,), at=11.0))
+    assert verdict(make_report(set_(first), again), "at-most-once") == "violated"
+    alone = set_(("kafka", "3.6"), ("cluster.config.offsets.commit.required.acks", 1), first)
+    report = make_report(alone, again)
+    assert verdict(report, "at-most-once") == "not promised"
+    assert "offsets.commit.required.acks=1 promises no commit when a coordinator fails: 1 handling again" in [
+        line.sentence for line in report.not_promised
+    ]
+    again.faults = [POWER._replace(nodes=("broker-1",))]
+    assert verdict(make_report(set_(first), again), "at-most-once") == "not promised"
+    safe = set_(first, ("cluster.config.min.insync.replicas", 2))
+    assert verdict(make_report(safe, again), "at-most-once") == "violated"
+
+
 def test_unclean_election_promises_nothing_once_min_insync_replicas_have_failed():
     unclean = set_(("topics.orders.config.unclean.leader.election.enable", True))
     two = CRASH._replace(nodes=("broker-1", "broker-2"))

@@ -19,7 +19,17 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from kafkasim.cluster import jars, processes
 from kafkasim.cluster.addresses import Addresses
-from kafkasim.cluster.broker_files import CONTROLLER, Listener, Place, formatted_like, hosts_file, new_id, node_config, to_properties
+from kafkasim.cluster.broker_files import (
+    CONTROLLER,
+    Listener,
+    Place,
+    format_arguments,
+    formatted_like,
+    hosts_file,
+    new_id,
+    node_config,
+    to_properties,
+)
 from kafkasim.cluster.brokers import LocalBrokers, _why
 from kafkasim.cluster.errors import ClusterError
 from kafkasim.cluster.links import Links
@@ -361,6 +371,13 @@ def test_properties_are_escaped_as_java_reads_them() -> None:
 
 def test_a_hosts_file_has_an_address_and_a_name_on_each_line() -> None:
     assert hosts_file({"broker-2.kafkasim": "127.9.1.2", "localhost": "127.0.0.1"}) == "127.9.1.2 broker-2.kafkasim\n127.0.0.1 localhost\n"
+
+
+def test_a_cluster_is_formatted_with_the_features_that_the_scenario_asks_for() -> None:
+    tool, wanted, cluster_id, *rest = format_arguments(Path("server.properties"), {"eligible.leader.replicas.version": 0})
+    assert (tool, wanted, len(cluster_id)) == ("format", "-t", 22)
+    assert rest == ["-c", "server.properties", "--feature", "eligible.leader.replicas.version=0"]
+    assert format_arguments(Path("server.properties"), {})[3:] == ["-c", "server.properties"]
 
 
 def test_a_brokers_meta_properties_are_the_controllers_but_for_its_identity() -> None:

@@ -327,3 +327,8 @@ def test_a_scenario_is_checked_before_any_broker_runs_and_all_complaints_are_tol
     casting.check(scenario_of(group=redis.replace("redis}", "redis, dedup.url: 'redis://localhost:6379/0'}")))
     monkeypatch.undo()
     casting.check(scenario_of(records=65_536, size=2))
+
+
+def test_real_brokers_are_of_one_version_and_another_profile_is_refused_before_any_runs() -> None:
+    with pytest.raises(ClusterError, match=r"^kafka: 3\.6: real brokers are run as 4\.1\.1 only\.$"):
+        casting.check(scenario_of().with_({"kafka": "3.6"}))

@@ -317,6 +317,8 @@ def test_what_the_scenario_asks_of_brokers_and_the_cluster_does_not_have_is_a_se
     asked = CALM.with_({f"cluster.config.{key}": value for key, value in config.items()})
     assert theirs.differences(asked) == ["cluster.config.min.insync.replicas is 2 in the scenario and 1 on the cluster"]
     assert theirs.differences(CALM) == []
+    features = CALM.with_({"cluster.features.eligible.leader.replicas.version": 0})
+    assert theirs.differences(features) == ["whether the cluster has the scenario's cluster.features is not looked at"]
     theirs.admin.failure = "it is forbidden"
     assert theirs.differences(asked) == ["whether the cluster has the scenario's cluster.config could not be found out: it is forbidden"]
 
@@ -329,6 +331,14 @@ def test_a_cluster_serves_as_many_clients_as_it_has_listeners(clients: int, othe
     made, other = Plan(CALM), Plan(CALM)
     made.clients, other.clients = clients, others
     assert made.serves(other) is serves
+
+
+def test_a_cluster_with_other_features_does_not_serve() -> None:
+    without = Plan(CALM.with_({"cluster.features.eligible.leader.replicas.version": 0}))
+    assert without.features == {"eligible.leader.replicas.version": 0}
+    assert not Plan(CALM).serves(without)
+    assert not without.serves(Plan(CALM))
+    assert Plan(CALM).serves(Plan(CALM.with_({"cluster.features.eligible.leader.replicas.version": 1})))
 
 
 def test_of_scenarios_that_can_share_a_cluster_the_one_with_the_most_clients_comes_first() -> None:

@@ -85,7 +85,7 @@ class PlainLog:
         epochs = self.epochs()
         known = [other for other, _ in epochs if other <= epoch]
         later = [offset for other, offset in epochs if other > epoch]
-        if epoch < 0 or not (later or known and known[-1] == epoch):
+        if epoch < 0 or not (later or (known and known[-1] == epoch)):
             return (-1, -1)
         return (known[-1] if known else epoch, min(later, default=self.end))
 

@@ -24,6 +24,7 @@ from kafkasim.protocol.controller import Controller, CreateTopic
 from kafkasim.protocol.messages import ProduceRequest
 from kafkasim.protocol.node import Close, Connect, Connected, Disconnected, Send
 from kafkasim.protocol.partition import Partition
+from kafkasim.protocol.profiles import KAFKA_4_1, Profile
 from kafkasim.protocol.records import RecordBatch, TopicPartition
 from kafkasim.protocol.replication_control import ControllerState
 from kafkasim.protocol.truncation_policy import GENERATIONS
@@ -202,12 +203,20 @@ class Pump:
 class Cluster(Pump):
     """A controller and brokers 1 to `brokers`, started and unfenced. `topic` is created with all its partitions."""
 
-    def __init__(self, brokers: int = 3, config: BrokerConfig | None = None, truncation: str = "kip595") -> None:
+    def __init__(
+        self,
+        brokers: int = 3,
+        config: BrokerConfig | None = None,
+        truncation: str = "kip595",
+        profile: Profile = KAFKA_4_1,
+        eligible_leader_replicas: bool = True,
+    ) -> None:
         super().__init__()
         self.truncation = GENERATIONS[truncation]
         self.config = config or BrokerConfig()
+        self.behaviours = profile.behaviours
         self.traced: list[object] = []
-        self.state = ControllerState()
+        self.state = ControllerState(eligible_leader_replicas and self.behaviours.eligible_leader_replicas_version == 1)
         self.disks: dict[int, BrokerDisk] = defaultdict(BrokerDisk)
         self.incarnations: dict[int, int] = defaultdict(int)
         self.start_controller()
@@ -215,7 +224,7 @@ class Cluster(Pump):
             self.start_broker(broker_id)
 
     def start_controller(self) -> None:
-        self.start("controller-100", Controller(100, self.config, self.state, self.traced.append))
+        self.start("controller-100", Controller(100, self.config, self.state, self.traced.append, behaviours=self.behaviours))
 
     def start_broker(self, broker_id: int) -> None:
         self.incarnations[broker_id] += 1
@@ -228,7 +237,8 @@ class Cluster(Pump):
             "controller-100",
             lambda: 0.5,
             self.traced.append,
-            self.truncation,
+            truncation=self.truncation,
+            behaviours=self.behaviours,
         )
         self.start(f"broker-{broker_id}", broker)
 

@@ -82,6 +82,42 @@ def refused(changes: dict[str, object], scenario: Scenario | None = None) -> lis
 # ---------------------------------------------------------------------------------------------------- what is read
 
 
+def test_a_profile_is_named_by_a_text_or_by_a_number_and_its_defaults_are_said_to_be_its_own() -> None:
+    for text in ('kafka: "3.6"\n', "kafka: 3.6\n"):
+        scenario = Scenario.loads(text + SMALL)
+        linger = next(value for value in scenario.effective() if value.key == "linger.ms")
+        assert (linger.value, linger.origin) == (0, "default of Kafka 3.6")
+    assert Scenario.loads(SMALL).scenario_id != scenario.scenario_id
+
+
+def test_eligible_leader_replicas_are_on_in_4_1_unless_the_clusters_features_say_otherwise() -> None:
+    scenario = Scenario.loads(SMALL)
+    off = scenario.with_({"cluster.features.eligible.leader.replicas.version": 0})
+    on = scenario.with_({"cluster.features.eligible.leader.replicas.version": 1})
+    assert [each.eligible_leader_replicas for each in (scenario, off, on)] == [True, False, True]
+    assert scenario.scenario_id == on.scenario_id != off.scenario_id
+    assert pickle.loads(pickle.dumps(off)) == off
+    assert not Scenario.loads('kafka: "3.6"\n' + SMALL).eligible_leader_replicas
+
+
+def test_3_6_has_no_features_that_came_later_and_4_1_no_misspelt_ones() -> None:
+    key = "cluster.features.eligible.leader.replicas.version"
+    assert refused({key: 0}, Scenario.loads("kafka: 3.6\n" + SMALL)) == [
+        f"--set: {key}: Kafka 3.6 has no eligible.leader.replicas.version: it came with 4.0 (KIP-966)."
+    ]
+    assert refused({"cluster.features.elr.version": 0}) == [
+        "--set: cluster.features.elr.version: `elr.version` is not a feature that is modelled; known: eligible.leader.replicas.version."
+    ]
+
+
+def test_in_3_6_it_is_said_what_min_insync_replicas_above_the_factor_and_unclean_election_do() -> None:
+    topic = {"topics.orders.config.min.insync.replicas": 4, "topics.orders.config.unclean.leader.election.enable": True}
+    assert Scenario.loads("kafka: 3.6\n" + SMALL).with_(topic).notes == (
+        "topics.orders: min.insync.replicas=4 is above replication.factor=3; before Kafka 3.7 acks=all is then refused for ever.",
+        "topics.orders: unclean.leader.election.enable=true has no effect: Kafka 3.6 does not heed it in KRaft mode.",
+    )
+
+
 def test_the_example_of_the_design_is_read_as_it_says() -> None:
     scenario = Scenario.loads(FULL, "zombie.yaml")
     shop, billing = scenario.producer("shop"), scenario.consumer("billing")
@@ -242,7 +278,9 @@ def test_a_missing_key_says_what_it_is_for() -> None:
 @pytest.mark.parametrize(
     ("path", "value", "sentence"),
     [
-        ("kafka", "3.6", "Kafka 3.6 is not modelled yet; what is: 4.1."),
+        ("kafka", "3.7", "Kafka 3.7 is not modelled; what is: 4.1, 3.6; did you mean 3.6?"),
+        ("kafka", "latest", "Kafka latest is not modelled; what is: 4.1, 3.6."),
+        ("cluster.features.eligible.leader.replicas.version", 2, "2 is not a level of this feature; it is 0 (off) or 1 (on)."),
         ("seed", -1, "-1 is not a seed; it is a whole number from 0 on."),
         ("cluster.brokers", True, "True is not a whole number."),
         ("cluster.startup.ms", "3s", "'3s' is not a number of milliseconds; the key says .ms, so it is written like 300 or 0.5."),
