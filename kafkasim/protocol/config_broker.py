@@ -6,7 +6,7 @@ A topic's own value counts first, then the broker's (under another name, for som
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kafkasim.protocol.config_options import LONG_MAX, Draft, boolean, integer, option
 
@@ -109,6 +109,11 @@ class TopicConfig:
         "read only when the broker's log.flush.scheduler.interval.ms comes round.",
     )
     max_message_bytes: int = option(1_048_588, integer(0), "Largest record batch that is accepted, in bytes.")
+
+    def altered(self, name: str, value: float) -> TopicConfig:
+        """The same with another value of `name`, which is one of Kafka's keys; truth is 0 or 1."""
+        field = name.replace(".", "_")
+        return replace(self, **{field: type(getattr(self, field))(value)})
 
 
 TOPIC_SYNONYMS: Mapping[str, str] = {

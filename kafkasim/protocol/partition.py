@@ -157,6 +157,11 @@ class Partition(LocalReplica):
         self._isr_changed()
         return is_new_leader_epoch
 
+    def config_changed(self, config: TopicConfig) -> None:
+        """WHO: any replica, WHEN its topic has another setting. THEN it holds from the next batch or fetch on."""
+        self.config = config
+        self._isr_changed()
+
     # ------------------------------------------------------------------------------------------------ the leader, appending
 
     def append_records_to_leader(self, batch: RecordBatch, acks: int, now: float) -> AppendResult:
@@ -291,7 +296,10 @@ class Partition(LocalReplica):
             )
 
     def _effective_min_isr(self) -> int:
-        """min.insync.replicas above the replication factor is accepted by Kafka; what counts is the smaller."""
+        """min.insync.replicas above the replication factor is accepted by Kafka; what counts is the smaller.
+
+        A replica that a reassignment adds counts from the moment it is assigned, long before it can be in the ISR.
+        """
         return min(self.config.min_insync_replicas, len(self._remote_replicas) + 1)
 
     def _isr_changed(self) -> None:
