@@ -7,9 +7,11 @@ lead. Here stands which conditions a run met, in Kafka's words, so that promises
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from kafkasim.admin_faults import AlterConfig, Elect, Reassign
+from kafkasim.fault_base import Fault
 from kafkasim.ledger import FaultApplied, Ledger
 
 if TYPE_CHECKING:
@@ -19,17 +21,23 @@ if TYPE_CHECKING:
 _HARMLESS_TO_LEADERS = ("disconnect", "drop-responses")
 _UNCLEAN = ("crash", "power-loss", "bounce")
 _PROCESS_DIES = ("crash", "power-loss", "shutdown", "bounce")
+_MOVES_LEADERS = ("elect", "reassign")
+ADMINISTRATIVE = ("elect", "reassign", "alter-config")  # these hit no node
 
 
 @dataclass(frozen=True, slots=True)
 class TopicCase:
-    """A topic's replication; `min_insync_replicas` is what counts, the smaller of it and the replication factor."""
+    """A topic's replication; `min_insync_replicas` is what counts, the smaller of it and the replication factor.
+
+    Where an administrator changed it during the run, the weakest that held at any time. `elected_uncleanly`: he asked for such an election.
+    """
 
     name: str
     replication_factor: int
     min_insync_replicas: int
     unclean_leader_election: bool
     flushes_each_message: bool
+    elected_uncleanly: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +91,14 @@ class Faults:
     controller_failed: bool
     dead_clients: tuple[str, ...]  # producers and members whose process died
     unsupported: tuple[FaultApplied, ...]
+    leaders_moved: bool = False  # an administrator asked for it: an election, a reassignment
 
     def leaders_may_move(self) -> bool:
         """Whether anything happened that can end a leader's term."""
+        return self.leaders_moved or self.leaders_may_fail()
+
+    def leaders_may_fail(self) -> bool:
+        """Whether anything happened that can end it without being asked for."""
         return bool(self.failed_brokers) or self.controller_failed
 
 
@@ -101,7 +114,10 @@ class Circumstances:
 
 def circumstances_of(scenario: Scenario, ledger: Ledger) -> Circumstances:
     """Distil a scenario and what befell it."""
-    topics = {name: _topic(scenario, name) for name in scenario.topics}
+    actions = [
+        fault for fault, applied in zip(scenario.faults, ledger.faults, strict=False) if applied.supported and applied.fired is not None
+    ]
+    topics = {name: _topic(scenario, name, actions) for name in scenario.topics}
     producers = tuple(_producer(scenario, producer.name, topics) for producer in scenario.producers)
     groups = tuple(_group(scenario, consumer.group, topics) for consumer in scenario.consumers)
     return Circumstances(producers, groups, _faults(ledger.faults), ledger.drained)
@@ -150,15 +166,41 @@ def _group_settings(group: GroupCase) -> dict[str, str]:
     return settings
 
 
-def _topic(scenario: Scenario, name: str) -> TopicCase:
+def _topic(scenario: Scenario, name: str, faults: Iterable[Fault]) -> TopicCase:
     config, factor = scenario.topic_config(name), scenario.topics[name].replication_factor
-    return TopicCase(
+    case = TopicCase(
         name=name,
         replication_factor=factor,
         min_insync_replicas=min(config.min_insync_replicas, factor),
         unclean_leader_election=config.unclean_leader_election_enable,
         flushes_each_message=config.flush_messages == 1,
     )
+    for fault in faults:
+        case = _administered(case, fault, scenario)
+    return case
+
+
+def _administered(case: TopicCase, fault: Fault, scenario: Scenario) -> TopicCase:
+    """What an administrator's action leaves of a topic's safety: nothing makes it greater, for what came before it was without."""
+    if isinstance(fault, AlterConfig) and fault.topic == case.name:
+        config = scenario.topic_config(case.name)
+        for name, value in fault.settings:
+            config = config.altered(name, value)
+        return replace(
+            case,
+            min_insync_replicas=min(case.min_insync_replicas, config.min_insync_replicas),
+            unclean_leader_election=case.unclean_leader_election or config.unclean_leader_election_enable,
+            flushes_each_message=case.flushes_each_message and config.flush_messages == 1,
+        )
+    if isinstance(fault, Elect | Reassign):
+        names = [f"{case.name}-{index}" for index in range(scenario.topics[case.name].partitions)]
+        if not any(subject in names for subject in fault.subjects({name: topic.partitions for name, topic in scenario.topics.items()})):
+            return case
+        if isinstance(fault, Elect):
+            return replace(case, elected_uncleanly=case.elected_uncleanly or fault.election == "unclean")
+        factor = min(case.replication_factor, len(fault.to) or case.replication_factor)
+        return replace(case, replication_factor=factor, min_insync_replicas=min(case.min_insync_replicas, factor))
+    return case
 
 
 def _producer(scenario: Scenario, name: str, topics: dict[str, TopicCase]) -> ProducerCase:
@@ -206,6 +248,7 @@ def _faults(applied: Iterable[FaultApplied]) -> Faults:
         controller_failed=bool(_nodes(moving, "controller-")),
         dead_clients=tuple(node for node in _nodes([fault for fault in fired if fault.fault in _PROCESS_DIES], "") if not is_server(node)),
         unsupported=tuple(fault for fault in applied if not fault.supported),
+        leaders_moved=any(fault.fault in _MOVES_LEADERS for fault in fired),
     )
 
 

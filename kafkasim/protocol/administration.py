@@ -42,8 +42,9 @@ class IncrementalAlterConfigs(NamedTuple):
 
 
 class AdministratorAnswered(NamedTuple):
-    """(partition, or topic; NONE or what the controller has against it) each. NONE of a reassignment: it has begun."""
+    """To this call: (partition, or topic; NONE or what the controller has against it) each. NONE of a reassignment: it has begun."""
 
+    call: object
     results: tuple[tuple[str, Error], ...]
 
 
@@ -56,7 +57,7 @@ ADMINISTRATORS_CALLS = (ElectLeaders, AlterPartitionReassignments, IncrementalAl
 class Administration:
     """Over one ControllerState: what each call changes, as records for the controller to write, and its answer."""
 
-    __slots__ = ("_rules", "_replication", "_state")
+    __slots__ = ("_replication", "_rules", "_state")
 
     def __init__(self, state: ControllerState, replication: ReplicationControl) -> None:
         self._state = state
@@ -76,7 +77,7 @@ class Administration:
     def _elect_leaders(self, call: ElectLeaders) -> Decision:
         outcomes = [(name, *self._replication.elect_leader(name, call.election)) for name in call.partitions]
         records: list[MetadataRecord] = [changed for _, _, changed in outcomes if changed is not None]
-        return records, AdministratorAnswered(tuple((str(name), error) for name, error, _ in outcomes))
+        return records, AdministratorAnswered(call, tuple((str(name), error) for name, error, _ in outcomes))
 
     # ------------------------------------------------------------------------------------------------ AlterPartitionReassignments
 
@@ -91,10 +92,10 @@ class Administration:
             error, changed = self._reassign(registration, call.replicas) if call.replicas else self._cancel(registration)
             results.append((str(name), error))
             records += [] if changed is None else [changed]
-        return records, AdministratorAnswered(tuple(results))
+        return records, AdministratorAnswered(call, tuple(results))
 
     def _reassign(self, registration: PartitionRegistration, target: tuple[int, ...]) -> tuple[Error, PartitionRegistration | None]:
-        """changePartitionReassignment: one whose target is in the ISR already, as where replicas only go or change places, is complete at once.
+        """changePartitionReassignment: where the whole target is in the ISR already, it is complete at once.
 
         The election that comes with it is a clean one, whatever unclean.leader.election.enable says.
         """
@@ -136,17 +137,19 @@ class Administration:
         """
         config = self._state.topic_configs.get(call.topic)
         if config is None:
-            return [], AdministratorAnswered(((call.topic, Error.UNKNOWN_TOPIC_OR_PARTITION),))
+            return [], AdministratorAnswered(call, ((call.topic, Error.UNKNOWN_TOPIC_OR_PARTITION),))
         changes = [ConfigRecord(call.topic, name, value) for name, value in call.settings if config.altered(name, value) != config]
         records: list[MetadataRecord] = [*changes]
         for change in changes:
             if change.name == MIN_INSYNC_REPLICAS and self._state.eligible_leader_replicas:
                 records += self._without_elrs(call.topic, int(change.value))
-        return records, AdministratorAnswered(((call.topic, Error.NONE),))
+        return records, AdministratorAnswered(call, ((call.topic, Error.NONE),))
 
     def _without_elrs(self, topic: str, min_insync_replicas: int) -> list[PartitionRegistration]:
         partitions = self._state.image.partitions.values()
-        emptied = (partition for partition in partitions if partition.partition.topic == topic and (partition.elr or partition.last_known_elr))
+        emptied = (
+            partition for partition in partitions if partition.partition.topic == topic and (partition.elr or partition.last_known_elr)
+        )
         return [
             partition._replace(
                 elr=(), last_known_elr=(), min_insync_replicas=min_insync_replicas, partition_epoch=partition.partition_epoch + 1

@@ -236,7 +236,7 @@ class Controller:
         return self._write(self._replication.create_partitions(topic, partitions, replication_factor, first_broker), now)
 
     def _administer(self, call: object, _source: str, now: float) -> list[Output]:
-        """WHO: an administrator. WHEN it asks for an election, a reassignment, other settings. THEN what is decided is written, and told."""
+        """WHO: an administrator. WHEN it wants an election, a reassignment, other settings. THEN what is decided is written, and told."""
         records, answer = self._administration.decide(call)
         return [answer, *self._write(records, now)]
 
