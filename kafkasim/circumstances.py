@@ -95,11 +95,7 @@ class Faults:
 
     def leaders_may_move(self) -> bool:
         """Whether anything happened that can end a leader's term."""
-        return self.leaders_moved or self.leaders_may_fail()
-
-    def leaders_may_fail(self) -> bool:
-        """Whether anything happened that can end it without being asked for."""
-        return bool(self.failed_brokers) or self.controller_failed
+        return bool(self.failed_brokers) or self.controller_failed or self.leaders_moved
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,13 +93,10 @@ def durability(producer: ProducerCase, faults: Faults) -> Given | Withheld:
     if producer.acks == 0:
         return Withheld("acks=0 promises nothing")
     if producer.acks == 1:
-        if faults.leaders_may_fail():
-            return Withheld("acks=1 promises nothing when a leader fails")
-        return (
-            Withheld("acks=1 promises nothing when another leader is elected")
-            if faults.leaders_moved
-            else Given("acks=1, and no leader failed")
-        )
+        if not faults.leaders_may_move():
+            return Given("acks=1, and no leader failed")
+        failed = faults.failed_brokers or faults.controller_failed
+        return Withheld(f"acks=1 promises nothing when {'a leader fails' if failed else 'another leader is elected'}")
     kept = keeps_committed_records(producer.topic, faults)
     return Given(f"acks=all, {kept.because}") if isinstance(kept, Given) else Withheld(f"acks=all with {kept.because}")
 
