@@ -80,7 +80,7 @@ def keeps_committed_records(topic: TopicCase, faults: Faults) -> Given | Withhel
     if topic.unclean_leader_election and failed >= replicas:
         return Withheld(f"unclean.leader.election.enable=true with min.insync.replicas={replicas} promises nothing when {replicas} fail")
     if topic.elected_uncleanly and failed >= replicas:
-        return Withheld(f"an unclean election on demand with min.insync.replicas={replicas} promises nothing when {replicas} fail")
+        return Withheld(f"min.insync.replicas={replicas} promises nothing when {replicas} fail and an administrator elects uncleanly")
     if not topic.flushes_each_message and len(faults.lost_power) >= replicas:
         return Withheld(f"min.insync.replicas={replicas} promises nothing when {replicas} lose power before a flush")
     if not topic.flushes_each_message and faults.lost_power and len(faults.died_uncleanly) >= replicas:
