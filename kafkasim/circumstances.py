@@ -7,9 +7,11 @@ lead. Here stands which conditions a run met, in Kafka's words, so that promises
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from kafkasim.admin_faults import AlterConfig, Elect, Reassign
+from kafkasim.fault_base import Fault
 from kafkasim.ledger import FaultApplied, Ledger
 from kafkasim.protocol.config import TopicConfig
 from kafkasim.selectors import OFFSETS_TOPIC
@@ -25,6 +27,8 @@ _UNCLEAN = ("crash", "power-loss", "bounce")
 # With these, replicas may part when leaders change fast enough (KIP-101, KIP-279, KIP-320).
 UNSAFE_GENERATIONS = ("hw", "kip101", "kip279")
 _PROCESS_DIES = ("crash", "power-loss", "shutdown", "bounce")
+_MOVES_LEADERS = ("elect", "reassign")
+ADMINISTRATIVE = ("elect", "reassign", "alter-config")  # these hit no node
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,7 @@ class TopicCase:
 
     `retention`: its settings by key, where retention has removed something of the topic in this run; else empty.
     `eligible_leader_replicas` is the cluster's: whether the controller knows who left the ISR with all that was committed (KIP-966).
+    Where an administrator changed it during the run, the weakest that held at any time. `elected_uncleanly`: he asked for such an election.
     """
 
     name: str
@@ -43,6 +48,7 @@ class TopicCase:
     truncation: str = "kip595"  # the cluster's generation of replication
     retention: tuple[tuple[str, str], ...] = ()
     eligible_leader_replicas: bool = True
+    elected_uncleanly: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +106,7 @@ class Faults:
     controller_failed: bool
     dead_clients: tuple[str, ...]  # producers and members whose process died
     unsupported: tuple[FaultApplied, ...]
+    leaders_moved: bool = False  # an administrator asked for it: an election, a reassignment
 
     def may_have_left_the_isr(self, replication_factor: int) -> int:
         """How many replicas of a partition these faults may have put out of its ISR."""
@@ -107,7 +114,7 @@ class Faults:
 
     def leaders_may_move(self) -> bool:
         """Whether anything happened that can end a leader's term."""
-        return bool(self.failed_brokers) or self.controller_failed
+        return bool(self.failed_brokers) or self.controller_failed or self.leaders_moved
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +130,10 @@ class Circumstances:
 def circumstances_of(scenario: Scenario, ledger: Ledger) -> Circumstances:
     """Distil a scenario and what befell it."""
     expired = {topic_of(entry.partition) for entry in ledger.log if entry.expired}
-    topics = {name: _topic(scenario, name, name in expired) for name in scenario.topics}
+    actions = [
+        fault for fault, applied in zip(scenario.faults, ledger.faults, strict=False) if applied.supported and applied.fired is not None
+    ]
+    topics = {name: _topic(scenario, name, name in expired, actions) for name in scenario.topics}
     producers = tuple(_producer(scenario, producer.name, topics) for producer in scenario.producers)
     groups = tuple(_group(scenario, ledger, consumer.group, topics) for consumer in scenario.consumers)
     return Circumstances(producers, groups, _faults(ledger.faults), ledger.drained)
@@ -176,8 +186,11 @@ def _group_settings(group: GroupCase) -> dict[str, str]:
     return settings
 
 
-def _topic(scenario: Scenario, name: str, expired: bool) -> TopicCase:
-    return _topic_case(scenario, name, scenario.topic_config(name), scenario.topics[name].replication_factor, expired)
+def _topic(scenario: Scenario, name: str, expired: bool, faults: Iterable[Fault]) -> TopicCase:
+    case = _topic_case(scenario, name, scenario.topic_config(name), scenario.topics[name].replication_factor, expired)
+    for fault in faults:
+        case = _administered(case, fault, scenario)
+    return case
 
 
 def _offsets_topic(scenario: Scenario) -> TopicCase:
@@ -196,6 +209,29 @@ def _topic_case(scenario: Scenario, name: str, config: TopicConfig, factor: int,
         retention=_retention(config) if expired else (),
         eligible_leader_replicas=scenario.eligible_leader_replicas,
     )
+
+
+def _administered(case: TopicCase, fault: Fault, scenario: Scenario) -> TopicCase:
+    """What an administrator's action leaves of a topic's safety: nothing makes it greater, for what came before it was without."""
+    if isinstance(fault, AlterConfig) and fault.topic == case.name:
+        config = scenario.topic_config(case.name)
+        for name, value in fault.settings:
+            config = config.altered(name, value)
+        return replace(
+            case,
+            min_insync_replicas=min(case.min_insync_replicas, config.min_insync_replicas),
+            unclean_leader_election=case.unclean_leader_election or config.unclean_leader_election_enable,
+            flushes_each_message=case.flushes_each_message and config.flush_messages == 1,
+        )
+    if isinstance(fault, Elect | Reassign):
+        names = [f"{case.name}-{index}" for index in range(scenario.topics[case.name].partitions)]
+        if not any(subject in names for subject in fault.subjects({name: topic.partitions for name, topic in scenario.topics.items()})):
+            return case
+        if isinstance(fault, Elect):
+            return replace(case, elected_uncleanly=case.elected_uncleanly or fault.election == "unclean")
+        factor = min(case.replication_factor, len(fault.to) or case.replication_factor)
+        return replace(case, replication_factor=factor, min_insync_replicas=min(case.min_insync_replicas, factor))
+    return case
 
 
 def _retention(config: TopicConfig) -> tuple[tuple[str, str], ...]:
@@ -265,6 +301,7 @@ def _faults(applied: Iterable[FaultApplied]) -> Faults:
         controller_failed=bool(_nodes(moving, "controller-")),
         dead_clients=tuple(node for node in _nodes([fault for fault in fired if fault.fault in _PROCESS_DIES], "") if not is_server(node)),
         unsupported=tuple(fault for fault in applied if not fault.supported),
+        leaders_moved=any(fault.fault in _MOVES_LEADERS for fault in fired),
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
-from kafkasim.faults import Fault, Lasts, LinkFault, Step, Verb, WaitInSync
+from kafkasim.faults import AdminFault, Fault, Lasts, LinkFault, NodeFault, Step, Verb, WaitInSync
 from kafkasim.ledger import FaultApplied, Ledger
 from kafkasim.progress import Progress
 from kafkasim.scenario import Scenario
@@ -135,17 +135,17 @@ class Injector:
         if firing.state != "armed":
             return
         fault, cluster, view = firing.fault, self._cluster, self._cluster.view
-        firing.nodes = resolve_all(fault.node, view)
+        firing.nodes = self._subjects(fault)
         if isinstance(fault, LinkFault):
             everybody = [*view.controllers, *view.brokers, *view.producers, *view.consumers]
             firing.others = resolve_all(fault.from_, view) if fault.from_ is not None else fault.others_of(firing.nodes, everybody)
-        if fault.name:
+        if fault.name and isinstance(fault, NodeFault):
             view.fault_nodes[fault.name] = firing.nodes
         firing.state = "on"
         entry = cluster.ledger.faults[firing.index]
         cluster.ledger.faults[firing.index] = entry._replace(nodes=firing.nodes, fired=self._clock.now - cluster.progress.zero)
         if not firing.nodes:
-            selectors = ", ".join(map(str, fault.node))
+            selectors = ", ".join(str(selector) for key, selector in fault.selectors if key == "node")
             cluster.ledger.notes.append(f"{_name(firing)} hit nobody: {selectors} meant no node when it fired")
         if reason := self._unsupported(firing):
             self._over(firing)
@@ -154,6 +154,12 @@ class Injector:
             return
         firing.steps = fault.steps(firing.nodes, firing.others)
         self._go_on(firing)
+
+    def _subjects(self, fault: Fault) -> tuple[str, ...]:
+        """Whom it hits: nodes, or what an administrator's action is about."""
+        if isinstance(fault, AdminFault):
+            return fault.subjects({name: topic.partitions for name, topic in self._cluster.scenario.topics.items()})
+        return resolve_all([selector for key, selector in fault.selectors if key == "node"], self._cluster.view)
 
     def _unsupported(self, firing: _Firing) -> str:
         """Why the backend cannot apply this fault, or "". A bounce begins with nothing: what it will do is asked about instead."""

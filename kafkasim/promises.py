@@ -11,8 +11,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-from kafkasim.circumstances import UNSAFE_GENERATIONS, Circumstances, Faults, GroupCase, ProducerCase, RunCase, TopicCase, is_server
+from kafkasim.circumstances import (
+    ADMINISTRATIVE,
+    UNSAFE_GENERATIONS,
+    Circumstances,
+    Faults,
+    GroupCase,
+    ProducerCase,
+    RunCase,
+    TopicCase,
+    is_server,
+)
 from kafkasim.findings import Finding
+from kafkasim.ledger import FaultApplied
 
 HELD, VIOLATED, UNKNOWN = "held", "violated", "unknown"
 RUN = "the run"
@@ -71,8 +82,9 @@ def keeps_committed_records(topic: TopicCase, faults: Faults) -> Given | Withhel
 
     min.insync.replicas is how many are known to have it; all but one of them may fail. A kill -9 keeps the page cache: only a power loss
     loses what was not flushed. But it is an unclean shutdown: the broker leaves ISR and ELR (KIP-966), and once all replicas have, the
-    last known leader may lead with what its disk still has. With unclean election any failure counts, for a replica without the
-    record may be made leader. The older generations of replication lose or mix up records when leaders change.
+    last known leader may lead with what its disk still has. With unclean election, allowed or asked for, any failure counts, for a replica
+    without the record may be made leader. A reassignment takes nothing away: it is complete when the new replicas are in sync. The older
+    generations of replication lose or mix up records when leaders change.
 
     Without ELR (before 4.1, or switched off) nobody remembers who left the ISR with everything: its last member alone leads again,
     whatever a power loss took from it, and the others cut their logs to match. So one power loss is enough once the others may have left.
@@ -83,6 +95,8 @@ def keeps_committed_records(topic: TopicCase, faults: Faults) -> Given | Withhel
     failed = topic.replication_factor if faults.controller_failed else len(faults.failed_brokers)
     if topic.unclean_leader_election and failed >= replicas:
         return Withheld(f"unclean.leader.election.enable=true with min.insync.replicas={replicas} promises nothing when {replicas} fail")
+    if topic.elected_uncleanly and failed >= replicas:
+        return Withheld(f"min.insync.replicas={replicas} promises nothing when {replicas} fail and an administrator elects uncleanly")
     if not topic.flushes_each_message and len(faults.lost_power) >= replicas:
         return Withheld(f"min.insync.replicas={replicas} promises nothing when {replicas} lose power before a flush")
     if not topic.eligible_leader_replicas:
@@ -99,9 +113,10 @@ def durability(producer: ProducerCase, faults: Faults) -> Given | Withheld:
     if producer.acks == 0:
         return Withheld("acks=0 promises nothing")
     if producer.acks == 1:
-        return (
-            Withheld("acks=1 promises nothing when a leader fails") if faults.leaders_may_move() else Given("acks=1, and no leader failed")
-        )
+        if not faults.leaders_may_move():
+            return Given("acks=1, and no leader failed")
+        failed = faults.failed_brokers or faults.controller_failed
+        return Withheld(f"acks=1 promises nothing when {'a leader fails' if failed else 'another leader is elected'}")
     kept = keeps_committed_records(producer.topic, faults)
     return Given(f"acks=all, {kept.because}") if isinstance(kept, Given) else Withheld(f"acks=all with {kept.because}")
 
@@ -322,7 +337,7 @@ def _verdict(promise: Promise, of: str, ground: Given, broken: Sequence[Finding]
         return Verdict(promise.name, of, UNKNOWN, sentence)
     if count:
         return Verdict(promise.name, of, VIOLATED, f"{_many(count, promise.broken)}, though promised ({ground.because})")
-    missing = [fault.name or fault.fault for fault in case.faults.unsupported if _touches(fault.nodes, promise, of)]
+    missing = [fault.name or fault.fault for fault in case.faults.unsupported if _touches(fault, promise, of)]
     if missing:
         return Verdict(promise.name, of, UNKNOWN, f"{promise.sentence}: not tested, this backend cannot do {', '.join(missing)}")
     return Verdict(promise.name, of, HELD, f"{promise.sentence} ({ground.because})")
@@ -334,9 +349,10 @@ def _subjects(promise: Promise, case: Circumstances) -> Sequence[ProducerCase | 
     return case.groups if promise.of == "group" else (RunCase(RUN, case.producers, case.groups),)
 
 
-def _touches(nodes: tuple[str, ...], promise: Promise, of: str) -> bool:
-    """Whether a fault at these nodes could have mattered: servers matter to all, a client to itself; unknown nodes to everybody."""
-    if not nodes or promise.of == "run" or any(is_server(node) for node in nodes):
+def _touches(fault: FaultApplied, promise: Promise, of: str) -> bool:
+    """Whether a fault could have mattered: one of servers matters to all, one of a client to itself; unknown nodes to everybody."""
+    nodes = fault.nodes
+    if not nodes or fault.fault in ADMINISTRATIVE or promise.of == "run" or any(is_server(node) for node in nodes):
         return True
     return any(node == of or (promise.of == "group" and node.rpartition("-")[0] == of) for node in nodes)
 

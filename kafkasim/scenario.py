@@ -17,7 +17,7 @@ from typing import Any, Self
 from pydantic import BaseModel, Field, PrivateAttr, ValidationError, field_validator, model_validator
 
 from kafkasim import scenario_checks, scenario_config, scenario_expect
-from kafkasim.faults import AnyFault
+from kafkasim.faults import AdminFault, AnyFault
 from kafkasim.protocol.config import BrokerConfig, TopicConfig, belongs_to_place
 from kafkasim.protocol.flavours import ConsumerSettings, ProducerSettings, consumer_settings, producer_settings
 from kafkasim.protocol.node import broker_name, controller_name
@@ -275,6 +275,8 @@ class Scenario(Part):
         for index, fault in enumerate(self.faults):
             if fault.for_ms is not None and fault.fault in {"disconnect", "bounce"}:
                 said.append(f"faults.{fault.name or index}: a {fault.fault} ends by itself; `for` has no effect.")
+            if fault.for_ms is not None and isinstance(fault, AdminFault):
+                said.append(f"faults.{fault.name or index}: nothing takes an administrator's action back; `for` has no effect.")
         for consumer in self.consumers:
             changed = (consumer.threads, consumer.worker_commit) != (4, "polled")
             if changed and consumer.commit != "worker-threads":

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from kafkasim.faults import Fault, When
+from kafkasim.admin_faults import AlterConfig, Elect, Reassign
+from kafkasim.faults import AdminFault, Fault, When
 from kafkasim.protocol.profiles import ELR_FEATURE
 from kafkasim.scenario_errors import Finding
 from kafkasim.scenario_expect import key_complaint
@@ -134,15 +135,40 @@ def _fault_names(scenario: Scenario) -> Iterator[Finding]:
 def _faults(scenario: Scenario) -> Iterator[Finding]:
     earlier: list[str] = []
     for index, fault in enumerate(scenario.faults):
+        if isinstance(fault, AdminFault):
+            yield from _administration(scenario, index, fault)
         known = _known(scenario, earlier)
         for key, selector in fault.selectors:
-            said = complaint(selector, known)
+            said = complaint(selector, known) or _names_no_nodes(scenario, selector)
             if said is not None:
                 yield Finding(("faults", index, key), said, _ground(selector))
         yield from _no_client(index, fault)
         if fault.when is not None:
             yield from _progress(scenario, fault.when, ("faults", index, "when"))
         earlier += [fault.name] if fault.name is not None else []
+
+
+def _administration(scenario: Scenario, index: int, fault: AdminFault) -> Iterator[Finding]:
+    """What it is about exists: topics, partitions, brokers."""
+    partitions = {name: topic.partitions for name, topic in scenario.topics.items()}
+    if isinstance(fault, AlterConfig):
+        yield from _topic_exists(scenario, fault.topic, ("faults", index, "topic"))
+    if isinstance(fault, Elect | Reassign):
+        said = fault.complaint(partitions)
+        if said is not None:
+            yield Finding(("faults", index, "partition"), said, (("topics", "*", "partitions"), ("topics", "*")))
+    if isinstance(fault, Reassign):
+        brokers = scenario.cluster.brokers
+        for broker_id in fault.to:
+            if not 1 <= broker_id <= brokers:
+                sentence = f"there is no broker {broker_id}; the cluster's brokers are 1 to {brokers}"
+                yield Finding(("faults", index, "to"), sentence, (_BROKER_COUNT,))
+
+
+def _names_no_nodes(scenario: Scenario, selector: Selector) -> str | None:
+    """`$name` of an administrator's action, which hits no node."""
+    named = next((fault for fault in scenario.faults if selector.kind == "$" and fault.name == selector.name), None)
+    return f"{selector}: {named.what} is about no node" if isinstance(named, AdminFault) else None
 
 
 def _ground(selector: Selector) -> tuple[Location, ...]:
@@ -162,8 +188,8 @@ def _known(scenario: Scenario, earlier: list[str]) -> Known:
 
 
 def _no_client(index: int, fault: Fault) -> Iterator[Finding]:
-    for selector in fault.node:
-        if fault.brokers_only and selector.clients_only:
+    for key, selector in fault.selectors:
+        if key == "node" and fault.brokers_only and selector.clients_only:
             yield Finding(("faults", index, "node"), f"{fault.fault} on {selector}: {fault.brokers_only}")
 
 

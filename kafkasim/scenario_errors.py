@@ -24,7 +24,16 @@ _ROUNDS = 5
 _TRIGGER = ("at", "when", "sent", "acked", "processed", "producer", "group")
 _MAPPING_WANTED = frozenset({"model_type", "dict_type", "mapping_type", "model_attributes_type"})
 _LIST_WANTED = frozenset({"tuple_type", "list_type"})
-_MISSING: Mapping[str, object] = {"node": "brokers", "name": "nobody", "group": "nobody", "write.ms": 1, "latency.ms": 1}
+_MISSING: Mapping[str, object] = {
+    "node": "brokers",
+    "name": "nobody",
+    "group": "nobody",
+    "write.ms": 1,
+    "latency.ms": 1,
+    "election": "preferred",
+    "to": [1],
+    "config": {"min.insync.replicas": 1},
+}
 _HARMLESS_FAULT = {"fault": "disconnect", "at": "0s", "node": "brokers"}
 Models = Callable[[Location, object], type[BaseModel] | None]  # which model stands at a location
 
@@ -200,7 +209,12 @@ def _give_default(data: dict[str, Any], location: Location, kind: str, touched: 
         parent.pop(last, None)
     elif isinstance(parent, dict):
         topic = next(iter(_topics(data)), "nothing")
-        by_key: dict[str, object] = {**_MISSING, "topic": topic, "topics": [topic] if len(location) > 1 else {"nothing": {}}}
+        by_key: dict[str, object] = {
+            **_MISSING,
+            "topic": topic,
+            "partition": topic,
+            "topics": [topic] if len(location) > 1 else {"nothing": {}},
+        }
         parent[str(last)] = by_key.get(str(last), 1)
 
 

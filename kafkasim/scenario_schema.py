@@ -11,6 +11,7 @@ _KINDS: Mapping[str, Sequence[Kind]] = {
     "Cluster": (Kind.BROKER,),
     "Topic": (Kind.TOPIC,),
     "Producer": (Kind.JAVA_PRODUCER, Kind.LIBRDKAFKA_PRODUCER),
+    "AlterConfig": (Kind.TOPIC,),
     "ConsumerGroup": (Kind.JAVA_CONSUMER, Kind.LIBRDKAFKA_CONSUMER),
 }
 

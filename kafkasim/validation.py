@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from kafkasim.circumstances import ADMINISTRATIVE
 from kafkasim.ledger import FaultApplied
 from kafkasim.promises import HELD, UNKNOWN, VIOLATED
 from kafkasim.report import Report
@@ -20,6 +21,7 @@ from kafkasim.scenario_expect import COUNTS, GROUP_COUNTS, PRICES, RATES
 from kafkasim.validation_rows import (
     ALLOWED_RECORDS,
     DIGITS,
+    DONE,
     NEVER_FIRED,
     NOBODY,
     NOT_APPLIED,
@@ -83,6 +85,8 @@ class AppliedFault(Kept):
             return NOT_APPLIED
         if self.fired is None:
             return NEVER_FIRED
+        if self.fault in ADMINISTRATIVE:
+            return DONE
         return NOBODY if not self.nodes else "1 node" if len(self.nodes) == 1 else f"{len(self.nodes)} nodes"
 
 

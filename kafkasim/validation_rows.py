@@ -18,6 +18,7 @@ NOT_PROMISED = "not promised"
 NOT_APPLIED = "not applied"
 NEVER_FIRED = "never fired"
 NOBODY = "nobody"
+DONE = "done"
 DIGITS = 9  # of a rate: one record of a billion
 
 Number = int | float
@@ -148,7 +149,8 @@ class VerdictRow:
 class FaultRow:
     """One fault: what became of it over the seeds (empty: that was not recorded), and in each real run.
 
-    What becomes of a fault is "1 node", "2 nodes" … (whom it struck), "nobody", "never fired", or "not applied".
+    What becomes of a fault is "1 node", "2 nodes" … (whom it struck), "done" (an administrator's action), "nobody", "never fired", or
+    "not applied".
     """
 
     key: str

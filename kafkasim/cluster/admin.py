@@ -16,6 +16,8 @@ from typing import Any, NamedTuple, TypeVar
 from confluent_kafka import OFFSET_BEGINNING, Consumer, ElectionType, IsolationLevel, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # documented there, but not in its __all__
     AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
     ConfigResource,
     NewTopic,
     OffsetSpec,
@@ -23,6 +25,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # documented 
 )
 
 from kafkasim.cluster.errors import ClusterError
+from kafkasim.cluster.reassignment_wire import alter_partition_reassignment
 
 _CONNECT_S = 3.0
 _METADATA_S = 1.5
@@ -181,18 +184,59 @@ class Admin:
                 with contextlib.suppress(TimeoutError):
                     future.exception(2 * _REQUEST_S)
 
+    def elect(self, election: str, partitions: Sequence[tuple[str, int]]) -> list[KafkaError]:
+        """Let the "preferred" replica of each of these (topic, index) lead, or anybody where nobody does ("unclean"). Returns refusals."""
+        wanted = [TopicPartition(topic, index) for topic, index in partitions]
+        kind = ElectionType.PREFERRED if election == "preferred" else ElectionType.UNCLEAN
+
+        def elect() -> list[KafkaError]:
+            # Without the timeouts: confluent-kafka 2.16.1 takes none here (SystemError), and falls back on socket.timeout.ms.
+            refusals = [problem for problem in _result(self._admin.elect_leaders(kind, wanted)).values() if problem is not None]
+            for problem in refusals:
+                if problem.code() in _PASSING:
+                    raise KafkaException(problem)
+            return refusals
+
+        return self._patiently(f"elect the {election} leaders of " + ", ".join(f"{topic}-{index}" for topic, index in partitions), elect)
+
     def elect_preferred(self, partitions: Sequence[tuple[str, int]]) -> None:
         """Let the first replica of each of these (topic, index) lead again. Raises ClusterError where one may not lead."""
-        wanted = [TopicPartition(topic, index) for topic, index in partitions]
+        for problem in self.elect("preferred", partitions):
+            if problem.code() != KafkaError.ELECTION_NOT_NEEDED:
+                raise ClusterError(f"Kafka at {self._bootstrap} did not elect the preferred leaders: {_words(KafkaException(problem))}.")
 
-        def elect() -> None:
-            # Without the timeouts: confluent-kafka 2.16.1 takes none here (SystemError), and falls back on socket.timeout.ms.
-            future = self._admin.elect_leaders(ElectionType.PREFERRED, wanted)
-            for problem in _result(future).values():
-                if problem is not None and problem.code() != KafkaError.ELECTION_NOT_NEEDED:
-                    raise KafkaException(problem)
+    def reassign(self, topic: str, index: int, replicas: Sequence[int]) -> KafkaError | None:
+        """Begin to move the partition to these brokers, the preferred leader first; without any, move it back. Returns what is refused."""
+        places = [_address(each) for each in self._bootstrap.split(",")]
 
-        self._patiently("elect the preferred leaders of " + ", ".join(f"{topic}-{index}" for topic, index in partitions), elect)
+        def ask() -> KafkaError | None:
+            place = places[0]
+            places.append(places.pop(0))  # the next attempt asks the next broker
+            try:
+                code = alter_partition_reassignment(place, topic, index, replicas, _REQUEST_S)
+            except OSError:
+                raise KafkaException(KafkaError(KafkaError._TRANSPORT)) from None
+            if code in _PASSING:
+                raise KafkaException(KafkaError(code))
+            return KafkaError(code) if code else None
+
+        return self._patiently(f"reassign {topic}-{index}", ask)
+
+    def alter_topic_config(self, topic: str, name: str, value: str) -> KafkaError | None:
+        """Give one setting of a topic another value. Returns what is refused."""
+        entry = ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
+        resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
+
+        def ask() -> KafkaError | None:
+            try:
+                _result(self._admin.incremental_alter_configs([resource], request_timeout=_REQUEST_S)[resource])
+            except KafkaException as problem:
+                if _may_pass(problem):
+                    raise
+                return _error(problem)
+            return None
+
+        return self._patiently(f"set {name} of {topic}", ask)
 
     # ------------------------------------------------------------------------------------------------ reading
 
@@ -310,6 +354,11 @@ _READING: Mapping[str, Any] = {
     "fetch.queue.backoff.ms": 5,
     "fetch.message.max.bytes": 8 << 20,
 }
+
+
+def _address(server: str) -> tuple[str, int]:
+    host, _, port = server.strip().rpartition(":")
+    return host.strip("[]"), int(port)
 
 
 def _result(future: Future[Any]) -> Any:

@@ -21,7 +21,10 @@ _CLOCK_WAS_SET_S = 0.02
 
 
 class PartitionState(NamedTuple):
-    """One partition. `leader` is NO_LEADER (-1) where it has none; an epoch of -1 is not known."""
+    """One partition. `leader` is NO_LEADER (-1) where it has none; an epoch of -1 is not known.
+
+    `adding` and `removing` stand among `replicas` while these are reassigned.
+    """
 
     replicas: tuple[int, ...]
     isr: tuple[int, ...]
@@ -29,6 +32,8 @@ class PartitionState(NamedTuple):
     leader_epoch: int
     partition_epoch: int
     elr: tuple[int, ...]
+    adding: tuple[int, ...] = ()
+    removing: tuple[int, ...] = ()
 
 
 class BrokerState(NamedTuple):
@@ -75,7 +80,8 @@ class Change(NamedTuple):
     """One decision of the controller. `at`: seconds of `time.monotonic()`, to the ms, of when it decided.
 
     `event` is a NamedTuple of this module or, so that a trace of real brokers tells what the simulator's does, of
-    `protocol.controller_trace` (LeaderElected, PartitionOffline, IsrChanged, BrokerFenced, BrokerUnfenced); `kind` is its name.
+    `protocol.controller_trace` (LeaderElected, PartitionOffline, IsrChanged, AssignmentChanged, BrokerFenced, BrokerUnfenced); `kind` is
+    its name.
     """
 
     at: float
@@ -223,7 +229,8 @@ class ControllerView:
 
     def _partition(self, line: Mapping[str, Any], at: float) -> None:
         replicas, isr, elr = tuple(line["replicas"]), tuple(line["isr"]), tuple(line["elr"])
-        after = PartitionState(replicas, isr, line["leader"], line["leader_epoch"], line["partition_epoch"], elr)
+        moving = tuple(line.get("adding", ())), tuple(line.get("removing", ()))
+        after = PartitionState(replicas, isr, line["leader"], line["leader_epoch"], line["partition_epoch"], elr, *moving)
         partitions = self._partitions.setdefault(line["topic"], {})
         before = partitions.get(line["partition"])
         partitions[line["partition"]] = after
@@ -239,4 +246,14 @@ class ControllerView:
 
 
 def _registration(name: TopicPartition, state: PartitionState) -> PartitionRegistration:
-    return PartitionRegistration(name, state.replicas, state.isr, state.leader, state.leader_epoch, state.partition_epoch, state.elr)
+    return PartitionRegistration(
+        name,
+        state.replicas,
+        state.isr,
+        state.leader,
+        state.leader_epoch,
+        state.partition_epoch,
+        state.elr,
+        adding_replicas=state.adding,
+        removing_replicas=state.removing,
+    )

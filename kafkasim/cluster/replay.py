@@ -27,6 +27,7 @@ _SETTLE_MS = 1_000.0  # from the producers' start to the first record, at least:
 _LOOK_MS = 100.0  # how often the phases look whether they are over
 _PATIENCE_MS = 5_000.0  # without any progress for so long, a `when` will not come true any more
 _QUIET_MS = 2_000.0  # how long nothing may have moved before a drain is over
+_ADMIN_S = 5.0  # how long an administrator's request may still go unanswered then
 _GOODBYE_S = 10.0  # how long clients have to close at the very end
 _HASTY_GOODBYE_S = 2.0  # the same where the run has failed, on a cluster that will go on
 
@@ -55,6 +56,7 @@ class Run:
         try:
             self._warm_up()
             self._workload_and_drain()
+            self._cluster.wait_for_answers(_ADMIN_S)
             self._read_final_log()
             self._close_ledger()
         except BaseException:

@@ -6,15 +6,19 @@ Two faults may hold the same process: it comes back when the last of them lets i
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
+from confluent_kafka import KafkaError
+
+from kafkasim.admin_faults import refusal
 from kafkasim.cluster.clock import RealClock
 from kafkasim.cluster.errors import ClusterError
 from kafkasim.cluster.names import Names
 from kafkasim.cluster.site import Doomed, Site
-from kafkasim.faults import PROCESS_VERBS, Verb
+from kafkasim.faults import ADMIN_VERBS, PROCESS_VERBS, Verb
 from kafkasim.ledger import Ledger
 from kafkasim.progress import Progress
 from kafkasim.protocol.records import TopicPartition
@@ -136,12 +140,16 @@ class RealCluster:
         self._site = site
         self._clock = clock
         self._slots = slots_of(scenario)
+        self._names = names
+        self._asking: list[threading.Thread] = []
 
     def cannot(self, verb: Verb) -> str:
         """Why that cannot be done to these nodes here; "" where it can."""
         if verb.name in {"power_off", "slow_disk", "fast_disk"}:
             what = "a power failure cannot be made" if verb.name == "power_off" else "a disk cannot be slowed down"
             return f"{what} from outside a real machine"
+        if verb.name in ADMIN_VERBS:
+            return ""  # the topics are ours, whosesoever the brokers are
         nodes = [str(argument) for argument in verb.arguments if isinstance(argument, str)]
         if verb.name in PROCESS_VERBS and nodes[0] in self._slots:
             return ""  # applications are processes of ours, wherever the brokers are
@@ -258,6 +266,50 @@ class RealCluster:
     def stop_dropping(self, a: str, b: str) -> None:
         """Let them pass."""
         self._do(Verb("stop_dropping", (a, b)))
+
+    # ------------------------------------------------------------------------------------------------ an administrator's
+
+    def elect(self, partition: str, election: str) -> None:
+        """ElectLeaders."""
+        real = self._real(partition)
+        self._ask(Verb("elect", (partition, election)), lambda: next(iter(self._site.admin.elect(election, [real])), None))
+
+    def reassign(self, partition: str, *replicas: int) -> None:
+        """AlterPartitionReassignments."""
+        topic, index = self._real(partition)
+        self._ask(Verb("reassign", (partition, *replicas)), lambda: self._site.admin.reassign(topic, index, replicas))
+
+    def alter_config(self, topic: str, name: str, value: float) -> None:
+        """IncrementalAlterConfigs."""
+        written = str(value).lower() if isinstance(value, bool) else str(value)
+        real = self._names.topics[topic]
+        self._ask(Verb("alter_config", (topic, name, value)), lambda: self._site.admin.alter_topic_config(real, name, written))
+
+    def _real(self, partition: str) -> tuple[str, int]:
+        topic, _, index = partition.rpartition("-")
+        return self._names.real(TopicPartition(topic, int(index)))
+
+    def _ask(self, verb: Verb, ask: Callable[[], KafkaError | None]) -> None:
+        """On a thread of its own: the workload goes on while brokers or controller are slow to answer."""
+
+        def asking() -> None:
+            try:
+                refused = ask()
+            except ClusterError as problem:
+                self.ledger.notes.append(refusal(verb, str(problem).rstrip(".")))
+            else:
+                self.ledger.notes += [] if refused is None else [refusal(verb, refused.name())]
+
+        thread = threading.Thread(target=asking, daemon=True)
+        self._asking.append(thread)
+        thread.start()
+
+    def wait_for_answers(self, at_most_s: float) -> None:
+        """Until an administrator's requests have been answered, whose refusals are notes of the run."""
+        for thread in self._asking:
+            thread.join(at_most_s)
+
+    # ------------------------------------------------------------------------------------------------ helpers
 
     def _do(self, verb: Verb) -> None:
         self._site.do(self._translated(verb))

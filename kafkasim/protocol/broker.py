@@ -28,6 +28,7 @@ from kafkasim.protocol.messages import (
     AlterPartitionResponse,
     BrokerHeartbeatResponse,
     BrokerRegistrationResponse,
+    ConfigRecord,
     FetchResponse,
     ListOffsetsResponse,
     MetadataFetchRequest,
@@ -281,6 +282,9 @@ class Broker:
         for partition in self._replicas.apply_delta(changed, now):
             if partition.partition.topic == GROUP_METADATA_TOPIC:
                 self._coordinators.partition_changed(partition, now)
+        for record in response.records:
+            if type(record) is ConfigRecord:
+                self._replicas.alter_topic_config(record.topic, record.name, record.value)
         self._fetch_metadata(now)
         self._maybe_caught_up(now)
         self._trace_fencing()

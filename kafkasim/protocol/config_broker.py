@@ -6,7 +6,7 @@ A topic's own value counts first, then the broker's (under another name, for som
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kafkasim.protocol.config_options import LONG_MAX, Check, Draft, boolean, choice, integer, option
 
@@ -180,6 +180,11 @@ class TopicConfig:
     def deletes_old_segments(self) -> bool:
         """Whether retention.ms and retention.bytes are looked at: not in a log that is only compacted."""
         return "delete" in self.cleanup_policy
+
+    def altered(self, name: str, value: float) -> TopicConfig:
+        """The same with another value of `name`, which is one of Kafka's keys; truth is 0 or 1."""
+        field = name.replace(".", "_")
+        return replace(self, **{field: type(getattr(self, field))(value)})
 
 
 TOPIC_SYNONYMS: Mapping[str, str] = {

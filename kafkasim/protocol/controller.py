@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from kafkasim.protocol.administration import ADMINISTRATORS_CALLS, Administration
 from kafkasim.protocol.config import BrokerConfig, TopicConfig
 from kafkasim.protocol.controller_trace import (
     BrokerFenced,
@@ -89,6 +90,7 @@ class Controller:
         self._trace = trace
         self._heartbeats = BrokerHeartbeatManager(config.broker_session_timeout_ms, behaviours.session_outlives_fencing)
         self._replication = ReplicationControl(state, behaviours.unclean_election_configurable)
+        self._administration = Administration(state, self._replication)
         self._stale_brokers_by_periodic_task = behaviours.stale_brokers_by_periodic_task
         self._parked_fetches: dict[str, _ParkedFetch] = {}  # all wait equally long, so that the first to end comes first
         self._config = config
@@ -99,6 +101,7 @@ class Controller:
             MetadataFetchRequest: self._metadata_fetch,
             BrokerRegistrationRequest: self._register_broker,
             CreateTopic: self._create_topic,
+            **dict.fromkeys(ADMINISTRATORS_CALLS, self._administer),
             Disconnected: self._disconnected,
         }
 
@@ -115,7 +118,7 @@ class Controller:
         return []
 
     def receive(self, event: object, source: str, now: float) -> list[Output]:
-        """Take one request of a broker, a `CreateTopic` (source ""), or the news that a broker's connection is gone."""
+        """Take one request of a broker, an administrator's call (source ""), or the news that a broker's connection is gone."""
         handler = self._handlers.get(type(event))
         assert handler is not None, f"a controller is never sent a {type(event).__name__}"
         return handler(event, source, now)
@@ -243,6 +246,11 @@ class Controller:
         topic, partitions, replication_factor, _, first_broker = event
         return self._write(self._replication.create_partitions(topic, partitions, replication_factor, first_broker), now)
 
+    def _administer(self, call: object, _source: str, now: float) -> list[Output]:
+        """WHO: an administrator. WHEN it wants an election, a reassignment, other settings. THEN what is decided is written, and told."""
+        records, answer = self._administration.decide(call)
+        return [answer, *self._write(records, now)]
+
     def _alter_partition(self, request: AlterPartitionRequest, source: str, now: float) -> list[Output]:
         """WHO: a leader. WHEN it wants another ISR (KIP-497). THEN each is granted, or refused with the reason."""
         broker = self._image.brokers.get(request.broker_id)
@@ -252,12 +260,12 @@ class Controller:
         results: list[tuple[TopicPartition, Error, int, int, tuple[int, ...], int]] = []
         for partition, leader_epoch, partition_epoch, new_isr in request.partitions:
             error, granted = self._replication.alter_partition(partition, request.broker_id, leader_epoch, partition_epoch, new_isr)
-            if granted is None:
+            if granted is None or error is not Error.NONE:
                 results.append((partition, error, NO_LEADER, -1, (), -1))
             else:
                 results.append((partition, error, granted.leader, granted.leader_epoch, granted.isr, granted.partition_epoch))
-                if granted != self._image.partitions[partition]:
-                    records.append(granted)
+            if granted is not None and granted != self._image.partitions[partition]:
+                records.append(granted)
             if self._trace is not None:
                 isr = tuple(replica for replica, _ in new_isr)
                 refused = IsrRefused(partition, request.broker_id, isr, error)

@@ -9,6 +9,7 @@ from kafkasim.protocol.errors import Error
 from kafkasim.protocol.messages import PartitionRegistration
 from kafkasim.protocol.metadata import NO_LEADER
 from kafkasim.protocol.node import Trace
+from kafkasim.protocol.reassignment import assignment_of
 from kafkasim.protocol.records import TopicPartition
 
 
@@ -63,6 +64,15 @@ class IsrChanged(NamedTuple):
     elr: tuple[int, ...]
 
 
+class AssignmentChanged(NamedTuple):
+    """Other brokers hold replicas now, or others will: `replicas` are all, and among them are who is added, and who is to go."""
+
+    partition: TopicPartition
+    replicas: tuple[int, ...]
+    adding: tuple[int, ...]
+    removing: tuple[int, ...]
+
+
 class IsrAccepted(NamedTuple):
     """A leader's AlterPartition was granted."""
 
@@ -83,6 +93,8 @@ class IsrRefused(NamedTuple):
 
 def trace_partition(trace: Trace, before: PartitionRegistration | None, after: PartitionRegistration) -> None:
     """Say what a new registration of a partition changed."""
+    if before is not None and assignment_of(before) != assignment_of(after):
+        trace(AssignmentChanged(after.partition, *assignment_of(after)))
     if before is None or (before.isr, before.elr) != (after.isr, after.elr):
         trace(IsrChanged(after.partition, after.isr, after.elr))
     if before is not None and before.leader_epoch == after.leader_epoch:

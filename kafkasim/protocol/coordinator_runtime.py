@@ -104,7 +104,9 @@ class CoordinatorRuntime:
         """onResignation: those who wait are told to look elsewhere, and everything in memory is forgotten."""
         shard = self._shards.pop(name.partition, None)
         if shard is not None:
-            self._replicas.hosted[name].on_high_watermark = None
+            hosted = self._replicas.hosted.get(name)
+            if hosted is not None:  # else the replica is gone, too
+                hosted.on_high_watermark = None
             self._answer(shard.coordinator.unload())
 
     # ------------------------------------------------------------------------------------------------ requests

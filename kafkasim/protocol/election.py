@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from kafkasim.protocol.messages import PartitionRegistration
 from kafkasim.protocol.metadata import NO_LEADER
+from kafkasim.protocol.reassignment import Assignment, assignment_of, completed
 
 AcceptableLeader = Callable[[int], bool]
 
@@ -28,9 +29,10 @@ class Election(Enum):
 
 
 class _Candidates(NamedTuple):
-    """What an election looks at: the ISR and ELR as they will be, everything else as it is."""
+    """What an election looks at: replicas, ISR and ELR as they will be, everything else as it is."""
 
     partition: PartitionRegistration
+    replicas: tuple[int, ...]
     isr: tuple[int, ...]
     elr: tuple[int, ...]
     is_acceptable_leader: AcceptableLeader
@@ -46,6 +48,7 @@ def change_partition(
     is_acceptable_leader: AcceptableLeader,
     *,
     target_isr: tuple[int, ...] | None = None,
+    target: Assignment | None = None,
     election: Election = Election.ONLINE,
     unclean_shutdown: tuple[int, ...] = (),
     eligible_leader_replicas: bool = True,
@@ -53,13 +56,16 @@ def change_partition(
 ) -> PartitionRegistration | None:
     """The controller's next registration of `partition`, or None where nothing changes (PartitionChangeBuilder.build).
 
-    `target_isr`: the ISR that is asked for (None: as it is). `unclean_shutdown`: replicas that may have lost what was not flushed, and so
-    are not eligible. `recovering`: the leader recovery state that is asked for. The partition epoch grows with every change, the
-    leader epoch only with a change of leader (a shrink of the ISR has not bumped it since 3.6, KAFKA-15021).
+    `target_isr` and `target`: the ISR and the assignment that are asked for (None: as they are). Any change completes a reassignment for
+    which the ISR is ready. `unclean_shutdown`: replicas that may have lost what was not flushed, and so are not eligible. `recovering`:
+    the leader recovery state that is asked for. The partition epoch grows with every change, the leader epoch only with a change of
+    leader, and when somebody loses its replica (a shrink of the ISR has not bumped it since 3.6, KAFKA-15021).
     """
     isr = partition.isr if target_isr is None else target_isr
+    assignment = target or assignment_of(partition)
+    assignment, isr = completed(assignment, isr) or (assignment, isr)
     elr = _target_elr(partition, isr, unclean_shutdown) if eligible_leader_replicas else ()
-    candidates = _Candidates(partition, isr, elr, is_acceptable_leader, eligible_leader_replicas)
+    candidates = _Candidates(partition, assignment.replicas, isr, elr, is_acceptable_leader, eligible_leader_replicas)
     leader, unclean = _elect_preferred_leader(candidates) if election is Election.PREFERRED else _elect_any_leader(candidates, election)
     leader_changes = leader != partition.leader
     recovering = partition.recovering if recovering is None else recovering
@@ -71,11 +77,15 @@ def change_partition(
         isr, elr, recovering = (leader,), (), True
     if not isr and not eligible_leader_replicas:
         isr = partition.isr  # without ELR the last ISR is remembered: its members alone may come back as leader
+    new_leader_epoch = leader_changes or any(replica not in assignment.replicas for replica in partition.replicas)
     changed = partition._replace(
+        replicas=assignment.replicas,
+        adding_replicas=assignment.adding,
+        removing_replicas=assignment.removing,
         isr=isr,
         elr=elr,
         leader=leader,
-        leader_epoch=partition.leader_epoch + 1 if leader_changes else partition.leader_epoch,
+        leader_epoch=partition.leader_epoch + 1 if new_leader_epoch else partition.leader_epoch,
         last_known_elr=_last_known_leader(partition, leader) if eligible_leader_replicas else partition.last_known_elr,
         recovering=recovering,
     )
@@ -88,8 +98,12 @@ def effective_min_insync_replicas(min_insync_replicas: int, replication_factor: 
 
 
 def is_unclean(before: PartitionRegistration, after: PartitionRegistration) -> bool:
-    """Whether the leader of `after` comes from outside ISR and ELR, so that acknowledged records may be gone."""
-    return after.leader != NO_LEADER and after.leader not in before.isr and after.leader not in before.elr
+    """Whether the leader of `after` comes from outside ISR and ELR, so that acknowledged records may be gone.
+
+    A reassignment that is completed by the change which let a replica into the ISR may make that replica leader, and is clean.
+    """
+    moved = before.replicas != after.replicas
+    return not moved and after.leader != NO_LEADER and after.leader not in before.isr and after.leader not in before.elr
 
 
 # ---------------------------------------------------------------------------------------------------- helpers
@@ -97,7 +111,7 @@ def is_unclean(before: PartitionRegistration, after: PartitionRegistration) -> b
 
 def _elect_preferred_leader(candidates: _Candidates) -> tuple[int, bool]:
     """The first replica if it is valid; else as an online election. Returns (leader, unclean)."""
-    preferred = candidates.partition.replicas[0]
+    preferred = candidates.replicas[0]
     if candidates.is_valid(preferred):
         return preferred, False
     return _elect_any_leader(candidates, Election.ONLINE)
@@ -108,13 +122,13 @@ def _elect_any_leader(candidates: _Candidates, election: Election) -> tuple[int,
     partition = candidates.partition
     if candidates.is_valid(partition.leader):
         return partition.leader, False
-    for replica in partition.replicas:
+    for replica in candidates.replicas:
         if candidates.is_valid(replica):
             return replica, False
     if _can_elect_last_known_leader(candidates):
         return partition.last_known_elr[0], True
     if election is Election.UNCLEAN:
-        for replica in partition.replicas:
+        for replica in candidates.replicas:
             if candidates.is_acceptable_leader(replica):
                 return replica, True
     return NO_LEADER, False
@@ -139,6 +153,7 @@ def _target_elr(partition: PartitionRegistration, isr: tuple[int, ...], unclean_
     """KIP-966: below min.insync.replicas the high watermark stands still, so whoever leaves the ISR now still has all below it.
 
     They are eligible until the ISR is large enough again, or until they shut down uncleanly and may have lost their tail.
+    Simplified: the replicas of the partition itself say how many there are; Kafka counts those of the topic's partition 0.
     """
     if len(isr) >= effective_min_insync_replicas(partition.min_insync_replicas, len(partition.replicas)):
         return ()

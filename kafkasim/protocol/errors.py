@@ -50,6 +50,12 @@ class Error(Enum):
     INELIGIBLE_REPLICA = ("INELIGIBLE_REPLICA", False, True, False)
     INVALID_REQUEST = ("INVALID_REQUEST", False, True, False)
     NOT_CONTROLLER = ("NOT_CONTROLLER", True, True, False)
+    NEW_LEADER_ELECTED = ("NEW_LEADER_ELECTED", False, True, False)
+    ELECTION_NOT_NEEDED = ("ELECTION_NOT_NEEDED", True, True, True)
+    PREFERRED_LEADER_NOT_AVAILABLE = ("PREFERRED_LEADER_NOT_AVAILABLE", True, True, True)
+    ELIGIBLE_LEADERS_NOT_AVAILABLE = ("ELIGIBLE_LEADERS_NOT_AVAILABLE", True, True, True)
+    INVALID_REPLICA_ASSIGNMENT = ("INVALID_REPLICA_ASSIGNMENT", False, True, False)
+    NO_REASSIGNMENT_IN_PROGRESS = ("NO_REASSIGNMENT_IN_PROGRESS", False, True, False)
     # What a client says itself, having heard nothing or having given up.
     TIMEOUT = ("TimeoutException", True, False, False)
     DELIVERY_TIMEOUT = ("TimeoutException: delivery.timeout.ms", False, False, False)

@@ -110,12 +110,14 @@ class PendingShrinkIsr:
 PendingPartitionChange = PendingExpandIsr | PendingShrinkIsr
 PartitionState = CommittedPartitionState | PendingPartitionChange
 
-# After these the controller's view differs from ours, or we cannot know: stay pending, the metadata log will tell.
+# After these the controller's view differs from ours, or we cannot know: stay pending, the metadata log will tell. With NEW_LEADER_ELECTED
+# it did what it was asked, which completed a reassignment, and with that another leads.
 _AWAIT_METADATA = (
     Error.UNKNOWN_TOPIC_OR_PARTITION,
     Error.FENCED_LEADER_EPOCH,
     Error.INVALID_UPDATE_VERSION,
     Error.INVALID_REQUEST,
+    Error.NEW_LEADER_ELECTED,
 )
 
 

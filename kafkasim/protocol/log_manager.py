@@ -24,24 +24,39 @@ class BrokerDisk:
 
     logs: dict[TopicPartition, Log] = field(default_factory=dict)
     clean_shutdown_broker_epoch: int = NO_BROKER_EPOCH
+    appends_to_deleted: int = 0  # how many writes went to logs that are gone
+
+    @property
+    def appends(self) -> int:
+        """Every write to any log so far."""
+        return self.appends_to_deleted + sum(log.appends for log in self.logs.values())
 
 
 class LogManager:
     """Opens, flushes and closes logs. `flusher` is the task kafka-log-flusher; who appends arms it. `retention` is kafka-log-retention."""
 
-    __slots__ = ("_disk", "_topic_configs", "flusher", "retention")
+    __slots__ = ("_altered", "_disk", "_topic_configs", "flusher", "retention")
 
     def __init__(
         self, disk: BrokerDisk, topic_configs: Mapping[str, TopicConfig], flusher: ScheduledTask, retention: ScheduledTask
     ) -> None:
         self._disk = disk
         self._topic_configs = topic_configs
+        self._altered: dict[str, TopicConfig] = {}
         self.flusher = flusher
         self.retention = retention
 
     def topic_config(self, topic: str) -> TopicConfig:
         """What holds for `topic` on this broker; all defaults where nobody said anything."""
-        return self._topic_configs.get(topic) or TopicConfig()
+        return self._altered.get(topic) or self._topic_configs.get(topic) or TopicConfig()
+
+    def alter_topic_config(self, topic: str, name: str, value: float) -> TopicConfig:
+        """A setting of `topic` has changed (updateTopicConfig): its logs go by the new one from here on."""
+        config = self._altered[topic] = self.topic_config(topic).altered(name, value)
+        for partition, log in self._disk.logs.items():
+            if partition.topic == topic:
+                log.config = config
+        return config
 
     def get_or_create_log(self, partition: TopicPartition) -> Log:
         """The log as it lies on disk, or a new one."""
@@ -49,6 +64,15 @@ class LogManager:
         if log is None:
             log = self._disk.logs[partition] = Log(partition, self.topic_config(partition.topic))
         return log
+
+    def delete_log(self, partition: TopicPartition) -> None:
+        """The broker has no replica of it any more, or had none when it started (asyncDelete, and its stray logs).
+
+        Simplified: it is gone at once; Kafka renames the directory, and deletes it after file.delete.delay.ms (60 s).
+        """
+        log = self._disk.logs.pop(partition, None)
+        if log is not None:
+            self._disk.appends_to_deleted += log.appends
 
     def take_clean_shutdown_marker(self) -> int:
         """The process starts: the broker epoch of a clean stop before it, or -1. The marker is gone once read."""

@@ -318,7 +318,10 @@ class AlterPartitionResponse(NamedTuple):
 
 
 class PartitionRegistration(NamedTuple):
-    """The controller's truth about one partition (org.apache.kafka.metadata.PartitionRegistration)."""
+    """The controller's truth about one partition (org.apache.kafka.metadata.PartitionRegistration).
+
+    `min_insync_replicas` is the topic's. `adding_replicas` and `removing_replicas` stand among `replicas` while these are reassigned.
+    """
 
     partition: TopicPartition
     replicas: tuple[int, ...]
@@ -330,6 +333,8 @@ class PartitionRegistration(NamedTuple):
     last_known_elr: tuple[int, ...] = ()
     min_insync_replicas: int = 1
     recovering: bool = False
+    adding_replicas: tuple[int, ...] = ()
+    removing_replicas: tuple[int, ...] = ()
 
 
 class BrokerRegistration(NamedTuple):
@@ -342,7 +347,15 @@ class BrokerRegistration(NamedTuple):
     in_controlled_shutdown: bool
 
 
-MetadataRecord = PartitionRegistration | BrokerRegistration
+class ConfigRecord(NamedTuple):
+    """From here on the topic's setting `name` has this value (org.apache.kafka.common.metadata.ConfigRecord, whose values are texts)."""
+
+    topic: str
+    name: str
+    value: float
+
+
+MetadataRecord = PartitionRegistration | BrokerRegistration | ConfigRecord
 
 
 class MetadataFetchRequest(NamedTuple):

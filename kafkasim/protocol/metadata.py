@@ -10,6 +10,7 @@ from kafkasim.protocol.messages import BrokerRegistration, MetadataRecord, Parti
 from kafkasim.protocol.records import TopicPartition
 
 NO_LEADER = -1
+MIN_INSYNC_REPLICAS = "min.insync.replicas"  # the one setting of a topic that registrations carry
 
 
 class MetadataImage:
@@ -29,8 +30,10 @@ class MetadataImage:
         """Take the next record of the log: the newest registration of a broker or partition is the one that counts."""
         if isinstance(record, PartitionRegistration):
             self.partitions[record.partition] = record
-        else:
+        elif isinstance(record, BrokerRegistration):
             self.brokers[record.broker_id] = record
+        elif record.name == MIN_INSYNC_REPLICAS:
+            self._set_min_insync_replicas(record.topic, int(record.value))
         self.offset += 1
 
     def is_active(self, broker_id: int) -> bool:
@@ -41,3 +44,7 @@ class MetadataImage:
     def unfenced_brokers(self) -> tuple[int, ...]:
         """The brokers clients are told of, in ascending order: all that are not fenced."""
         return tuple(sorted(broker_id for broker_id, broker in self.brokers.items() if not broker.fenced))
+
+    def _set_min_insync_replicas(self, topic: str, value: int) -> None:
+        of_topic = [partition for partition in self.partitions.values() if partition.partition.topic == topic]
+        self.partitions |= {partition.partition: partition._replace(min_insync_replicas=value) for partition in of_topic}

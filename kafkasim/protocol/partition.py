@@ -165,6 +165,11 @@ class Partition(LocalReplica):
         self._isr_changed()
         return is_new_leader_epoch
 
+    def config_changed(self, config: TopicConfig) -> None:
+        """WHO: any replica, WHEN its topic has another setting. THEN it holds from the next batch or fetch on."""
+        self.config = config
+        self._isr_changed()
+
     # ------------------------------------------------------------------------------------------------ the leader, appending
 
     def append_records_to_leader(self, batch: RecordBatch, acks: int, now: float) -> AppendResult:
@@ -302,7 +307,10 @@ class Partition(LocalReplica):
             )
 
     def _effective_min_isr(self) -> int:
-        """min.insync.replicas above the replication factor is accepted by Kafka; what counts is the smaller (since 3.7)."""
+        """min.insync.replicas above the replication factor is accepted by Kafka; what counts is the smaller (since 3.7).
+
+        A replica that a reassignment adds counts from the moment it is assigned, long before it can be in the ISR.
+        """
         min_isr = self.config.min_insync_replicas
         return min(min_isr, len(self._remote_replicas) + 1) if self._behaviours.min_isr_is_at_most_replication_factor else min_isr
 

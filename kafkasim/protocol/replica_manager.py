@@ -37,6 +37,15 @@ from kafkasim.protocol.truncation_policy import KIP_595, FirstStep, TruncationPo
 # ---------------------------------------------------------------------------------------------------- what the trace is told
 
 
+class ReplicaDeleted(NamedTuple):
+    """`broker` learned that it is no replica any more, and deleted its log, which ended at `log_end_offset`."""
+
+    partition: TopicPartition
+    broker: int
+    log_end_offset: int
+    high_watermark: int
+
+
 class BecameFollower(NamedTuple):
     """`broker` learned that it follows `leader` (-1: nobody leads). The counterpart of partition.py's LeaderEpochStarted."""
 
@@ -194,7 +203,8 @@ class ReplicaManager:
         renewed, count = [], len(self.hosted)
         for registration in changed:
             if self._broker_id not in registration.replicas:
-                continue  # Simplified: no reassignment, so a replica once here stays here.
+                renewed += self._stop_partition(registration, now)
+                continue
             hosted = self.hosted.get(registration.partition) or self._host(registration.partition)
             leader_epoch = hosted.partition.leader_epoch
             if registration.leader == self._broker_id:
@@ -211,6 +221,13 @@ class ReplicaManager:
             self._logs.arm_retention(now)
         return renewed
 
+    def alter_topic_config(self, topic: str, name: str, value: float) -> None:
+        """The metadata log, with another setting of a topic (TopicConfigHandler). Nobody who waits is asked again for it."""
+        config = self._logs.alter_topic_config(topic, name, value)
+        for hosted in self.hosted.values():
+            if hosted.partition.partition.topic == topic:
+                hosted.partition.config_changed(config)
+
     def begin_controlled_shutdown(self) -> None:
         """From here on a partition without a leader, or whose ISR this broker has left, is not fetched any more."""
         self._in_controlled_shutdown = True
@@ -218,7 +235,9 @@ class ReplicaManager:
     def alter_partition_answered(self, response: AlterPartitionResponse, now: float) -> None:
         """The controller, about the ISRs that were proposed. A smaller ISR may let the high watermark move."""
         for name, error, leader, leader_epoch, isr, partition_epoch in self._alter_partitions.answered(response, now):
-            hosted = self.hosted[name]
+            hosted = self.hosted.get(name)
+            if hosted is None:
+                continue  # the replica was deleted meanwhile
             if hosted.partition.alter_partition_answered(error, leader, leader_epoch, isr, partition_epoch, now):
                 self._high_watermark_moved(hosted, now)
             self._propose_isr(hosted.partition, now)
@@ -275,6 +294,25 @@ class ReplicaManager:
         )
         hosted = self.hosted[name] = HostedPartition(partition)
         return hosted
+
+    def _stop_partition(self, registration: PartitionRegistration, now: float) -> list[Partition]:
+        """A reassignment took this broker's replica away, or did so while it was down: the log goes (stopPartitions, KIP-455).
+
+        Who waits for the partition is sent to its leader. The partition, where there was one: its coordinator must go, too.
+        """
+        name = registration.partition
+        hosted = self.hosted.pop(name, None)
+        if hosted is not None:
+            self.fetchers.remove_fetcher_for_partition(name)
+            hosted.partition.make_follower(registration, now)
+            self._produces.try_complete(hosted)
+            self._fetches.try_complete(hosted.follower_fetches)
+            self._fetches.try_complete(hosted.consumer_fetches)
+            if self._trace is not None:
+                partition = hosted.partition
+                self._trace(ReplicaDeleted(name, self._broker_id, partition.log.log_end_offset, partition.high_watermark))
+        self._logs.delete_log(name)
+        return [] if hosted is None else [hosted.partition]
 
     def _make_leader(self, hosted: HostedPartition, registration: PartitionRegistration, now: float) -> None:
         self.fetchers.remove_fetcher_for_partition(registration.partition)

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from kafkasim.protocol.config import TopicConfig
-from kafkasim.protocol.election import AcceptableLeader, Election, change_partition, effective_min_insync_replicas
+from kafkasim.protocol.election import AcceptableLeader, Election, change_partition
 from kafkasim.protocol.errors import Error
-from kafkasim.protocol.messages import MetadataRecord, PartitionRegistration
+from kafkasim.protocol.messages import ConfigRecord, MetadataRecord, PartitionRegistration
 from kafkasim.protocol.metadata import NO_LEADER, MetadataImage
 from kafkasim.protocol.records import TopicPartition
 
@@ -44,6 +44,8 @@ class ControllerState:
         """Write one record, and apply it."""
         self.records.append(record)
         self.image.apply(record)
+        if isinstance(record, ConfigRecord):
+            self.topic_configs[record.topic] = self.topic_configs[record.topic].altered(record.name, record.value)
         if isinstance(record, PartitionRegistration):
             _keep(self.leaderless, record.partition, record.leader == NO_LEADER)
             _keep(self.imbalanced, record.partition, record.leader != record.replicas[0])
@@ -99,7 +101,7 @@ class ReplicationControl:
         brokers = sorted(broker_id for broker_id, broker in image.brokers.items() if not broker.in_controlled_shutdown)
         if replication_factor > len(brokers):
             raise ValueError(f"{topic} cannot have {replication_factor} replicas: {len(brokers)} brokers are registered")
-        min_insync_replicas = effective_min_insync_replicas(self._state.topic_configs[topic].min_insync_replicas, replication_factor)
+        min_insync_replicas = self._state.topic_configs[topic].min_insync_replicas
         records = []
         for index in partitions:
             replicas = tuple(brokers[(first_broker + index + position) % len(brokers)] for position in range(replication_factor))
@@ -119,6 +121,23 @@ class ReplicationControl:
         """Let anybody who is alive lead what has no leader, where the topic allows it (maybeElectUncleanLeaders)."""
         return self._changes(self._uncleanly_electable(), self._image.is_active)
 
+    def elect_leader(self, name: TopicPartition, election: Election) -> tuple[Error, PartitionRegistration | None]:
+        """WHO: an administrator. WHEN it asks for the PREFERRED leader, or for an UNCLEAN election. THEN NONE and what changes, or why not.
+
+        unclean.leader.election.enable is not asked: whoever asks for an unclean election has decided. Where one is asked for and somebody
+        clean is there, that one leads (ReplicationControlManager.electLeader, KIP-460).
+        """
+        partition = self._image.partitions.get(name)
+        if partition is None:
+            return Error.UNKNOWN_TOPIC_OR_PARTITION, None
+        preferred = election is Election.PREFERRED
+        if partition.leader == partition.replicas[0] if preferred else partition.leader != NO_LEADER:
+            return Error.ELECTION_NOT_NEEDED, None
+        changes = self._changes([partition], self._image.is_active, election=election)
+        if not changes:
+            return Error.PREFERRED_LEADER_NOT_AVAILABLE if preferred else Error.ELIGIBLE_LEADERS_NOT_AVAILABLE, None
+        return Error.NONE, changes[0]
+
     def wants_unclean_leaders(self) -> bool:
         """Whether there is a leaderless partition whose topic would take any leader."""
         return any(True for _ in self._uncleanly_electable())
@@ -131,6 +150,7 @@ class ReplicationControl:
         """WHO: the leader. WHEN it asks for `new_isr`, (broker_id, broker_epoch) each. THEN NONE and the registration as it then is.
 
         The leader vouches for its followers' logs; the controller for their being alive, and the same process as the leader saw.
+        NEW_LEADER_ELECTED is an error, and yet all has happened: the ISR completed a reassignment, and the leader was to go (KIP-455).
         """
         registration = self._image.partitions.get(partition)
         if registration is None:
@@ -146,7 +166,8 @@ class ReplicationControl:
             eligible_leader_replicas=self._state.eligible_leader_replicas,
             recovering=False,  # a leader that asks has recovered: Kafka's brokers do nothing to recover (Partition.makeLeader)
         )
-        assert changed is None or changed.leader == broker_id, "the leader is in the ISR that it asks for, and was found to be eligible"
+        if changed is not None and changed.leader != broker_id:
+            return Error.NEW_LEADER_ELECTED, changed
         return Error.NONE, changed or registration
 
     def _validate_alter_partition(

@@ -23,6 +23,7 @@ from kafkasim.protocol.truncation_policy import GENERATIONS
 from kafkasim.randomness import Streams
 from kafkasim.scenario import Scenario
 from kafkasim.simulator import clients
+from kafkasim.simulator.administrator import Administrator
 from kafkasim.simulator.consuming import ConsumingApplication, Desk
 from kafkasim.simulator.disk import lose_power
 from kafkasim.simulator.driver import Driver, Host, Status
@@ -75,7 +76,8 @@ class SimulatedCluster:
         self._topic_configs = {name: scenario.topic_config(name) for name in scenario.topics}
         self._topic_configs[OFFSETS_TOPIC] = scenario.topic_config(None)
         startup = scenario.cluster.startup_ms
-        self._add(controller_name(CONTROLLER_ID), self._launch_controller, startup)
+        controller = self._add(controller_name(CONTROLLER_ID), self._launch_controller, startup)
+        self._administrator = Administrator(self.driver, controller.host, ledger)
         for broker_id in self.disks:
             self._add(broker_name(broker_id), lambda broker_id=broker_id: self._launch_broker(broker_id), startup)  # type: ignore[misc]  # bound early
 
@@ -137,6 +139,7 @@ class SimulatedCluster:
     def _launch_controller(self) -> None:
         name = controller_name(CONTROLLER_ID)
         controller = Controller(CONTROLLER_ID, self._broker_config, self.controller_state, self._tracer(name), behaviours=self._behaviours)
+        self.driver.hosts[name].answer = lambda output, _: self._administrator.told(output)
         self.driver.start(self.driver.hosts[name], controller, controller.start(self.driver.now))
 
     def _launch_broker(self, broker_id: int) -> None:
@@ -154,7 +157,7 @@ class SimulatedCluster:
             truncation=GENERATIONS[self.scenario.cluster.truncation],
             behaviours=self._behaviours,
         )
-        host.disk_writes = lambda: sum(log.appends for log in disk.logs.values())
+        host.disk_writes = lambda: disk.appends
         host.answer = lambda output, _: self._broker_said(host, output)
         self.driver.start(host, broker, broker.start(self.driver.now))
 
@@ -275,6 +278,20 @@ class SimulatedCluster:
     def stop_dropping(self, a: str, b: str) -> None:
         """Let them pass."""
         self.network.stop_dropping(a, b)
+
+    # ------------------------------------------------------------------------------------------------ verbs: an administrator's
+
+    def elect(self, partition: str, election: str) -> None:
+        """ElectLeaders."""
+        self._administrator.ask(Verb("elect", (partition, election)))
+
+    def reassign(self, partition: str, *replicas: int) -> None:
+        """AlterPartitionReassignments."""
+        self._administrator.ask(Verb("reassign", (partition, *replicas)))
+
+    def alter_config(self, topic: str, name: str, value: float) -> None:
+        """IncrementalAlterConfigs."""
+        self._administrator.ask(Verb("alter_config", (topic, name, value)))
 
     # ------------------------------------------------------------------------------------------------ ends of processes
 

@@ -95,9 +95,10 @@ class View:
         return [TopicPartition(name, index) for name, topic in topics for index in range(topic.partitions)]
 
     def log_end_offset(self, partition: TopicPartition) -> int:
-        """Where the leader's log ends; 0 without a leader."""
+        """Where the leader's log ends; 0 without a leader, or while it has not heard that it holds a replica."""
         leader = self.leader(partition)
-        return 0 if leader is None else self.disks[leader].logs[partition].log_end_offset
+        log = None if leader is None else self.disks[leader].logs.get(partition)
+        return 0 if log is None else log.log_end_offset
 
     def high_watermark(self, partition: TopicPartition) -> int:
         """What the partition's leader lets consumers read up to; 0 without a leader."""

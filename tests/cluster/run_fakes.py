@@ -12,6 +12,7 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from cluster.application_fakes import FakeProducer
+from confluent_kafka import KafkaError
 
 from kafkasim.cluster import producing
 from kafkasim.cluster.errors import ClusterError
@@ -36,6 +37,8 @@ class FakeAdmin:
         self.refusal: BaseException | None = None
         self.there: list[str] = []
         self.ends: list[int | None] = [0]
+        self.asked: list[tuple[object, ...]] = []
+        self.objection: KafkaError | ClusterError | None = None
 
     def describe(self, topic: str) -> list[Led]:
         return [Led()] if any(topic.endswith(name) for name in self.there) else []
@@ -47,6 +50,22 @@ class FakeAdmin:
     def create_topic_anywhere(self, *_: object) -> None:
         if self.refusal is not None:
             raise self.refusal
+
+    def elect(self, election: str, partitions: Sequence[tuple[str, int]]) -> list[KafkaError]:
+        objection = self._answer("elect", election, *partitions)
+        return [] if objection is None else [objection]
+
+    def reassign(self, topic: str, index: int, replicas: Sequence[int]) -> KafkaError | None:
+        return self._answer("reassign", topic, index, *replicas)
+
+    def alter_topic_config(self, topic: str, name: str, value: str) -> KafkaError | None:
+        return self._answer("alter", topic, name, value)
+
+    def _answer(self, *asked: object) -> KafkaError | None:
+        self.asked.append(asked)
+        if isinstance(self.objection, ClusterError):
+            raise self.objection
+        return self.objection
 
     def end_offsets(self, *_: object) -> list[int | None]:
         return self.ends

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from kafkasim.cluster.controller_view import BrokerState, ControllerView, PartitionState
+from kafkasim.protocol.controller_trace import AssignmentChanged, LeaderElected
 from kafkasim.protocol.records import TopicPartition
 
 WALL_S = 1_700_000_000.0
@@ -156,3 +157,15 @@ def test_a_line_that_is_no_json_is_told() -> None:
     view = ControllerView(io.BytesIO(b"Exception in thread main\n"))
     view.join(5)
     assert "cannot be read" in view.ended
+
+
+def test_a_reassignment_is_told_when_it_begins_and_when_it_is_complete_and_its_election_is_clean() -> None:
+    moving = {**partition(5, 1, [1, 2, 3], 0), "replicas": [4, 2, 3, 1], "adding": [4], "removing": [1]}
+    moved = {**partition(9, 4, [2, 3, 4], 1), "replicas": [4, 2, 3]}
+    view = view_of(topic("orders", 0), partition(0, 1, [1, 2, 3], 0), moving, moved)
+    told = [change.event for change in view.changes if change.kind in {"AssignmentChanged", "LeaderElected"}]
+    assert told[1:] == [
+        AssignmentChanged(ORDERS_0, (4, 2, 3, 1), (4,), (1,)),
+        AssignmentChanged(ORDERS_0, (4, 2, 3), (), ()),
+        LeaderElected(ORDERS_0, 4, 1, (2, 3, 4), unclean=False),
+    ]

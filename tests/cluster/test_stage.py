@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from cluster.run_fakes import FakeSite
+from confluent_kafka import KafkaError
 
 from kafkasim import Scenario
 from kafkasim.cluster.clock import RealClock
@@ -88,8 +89,8 @@ class Play:
         self.clock = RealClock()
         self.fake = FakeSite(folder, self.nodes)
         site: Site = self.fake
-        names, ledger = Names(scenario, True), Ledger(backend="cluster", seed=1)
-        self.cluster = RealCluster(scenario, site, names, ledger, Progress(), self.clock, {"shop": self.shop})
+        self.names, ledger = Names(scenario, True), Ledger(backend="cluster", seed=1)
+        self.cluster = RealCluster(scenario, site, self.names, ledger, Progress(), self.clock, {"shop": self.shop})
 
     def until(self, over: Callable[[], bool]) -> None:
         assert self.clock.run(over, self.clock.now + 5000.0, 5.0), self.story
@@ -184,3 +185,39 @@ def test_a_client_joins_in_at_its_time_unless_a_fault_has_it_down_or_has_started
 def test_links_of_clients_are_those_of_their_slots(play: Play) -> None:
     play.cluster.cut("shop", "broker-1")
     assert play.fake.calls == [str(Verb("cut", ("client-1", "broker-1")))]
+
+
+def test_an_administrator_asks_by_the_real_names(play: Play) -> None:
+    topic = play.names.topics["orders"]
+    for verb in (
+        Verb("elect", ("orders-0", "unclean")),
+        Verb("reassign", ("orders-0", 3, 1)),
+        Verb("reassign", ("orders-0",)),
+        Verb("alter_config", ("orders", "unclean.leader.election.enable", True)),
+        Verb("alter_config", ("orders", "min.insync.replicas", 2)),
+    ):
+        assert play.cluster.cannot(verb) == ""
+        getattr(play.cluster, verb.name)(*verb.arguments)
+        play.cluster.wait_for_answers(5.0)
+    assert play.fake.admin.asked == [
+        ("elect", "unclean", (topic, 0)),
+        ("reassign", topic, 0, 3, 1),
+        ("reassign", topic, 0),
+        ("alter", topic, "unclean.leader.election.enable", "true"),
+        ("alter", topic, "min.insync.replicas", "2"),
+    ]
+    assert play.cluster.ledger.notes == []
+
+
+@pytest.mark.parametrize(
+    ("objection", "note"),
+    [
+        (KafkaError(KafkaError.ELECTION_NOT_NEEDED), "the preferred election of orders-0 did not take place: ELECTION_NOT_NEEDED"),
+        (ClusterError("Nobody answers."), "the preferred election of orders-0 did not take place: Nobody answers"),
+    ],
+)
+def test_what_an_administrator_is_refused_is_a_note_of_the_run(play: Play, objection: KafkaError | ClusterError, note: str) -> None:
+    play.fake.admin.objection = objection
+    play.cluster.elect("orders-0", "preferred")
+    play.cluster.wait_for_answers(5.0)
+    assert play.cluster.ledger.notes == [note]

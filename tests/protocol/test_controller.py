@@ -701,7 +701,7 @@ def test_a_new_partition_is_led_by_its_first_living_replica_and_the_fenced_are_n
     world.controller.receive(CreateTopic("payments", (0,), 3, TopicConfig(min_insync_replicas=5)), "", 0.0)
     created = world.state.image.partitions[TopicPartition("payments", 0)]
     assert (created.replicas, created.isr, created.leader) == ((1, 2, 3), (2, 3), 2)
-    assert (created.leader_epoch, created.partition_epoch, created.min_insync_replicas) == (0, 0, 3)
+    assert (created.leader_epoch, created.partition_epoch, created.min_insync_replicas) == (0, 0, 5)
     assert world.traced(LeaderElected)[-1] == LeaderElected(TopicPartition("payments", 0), 2, 0, (2, 3), False)
 
 

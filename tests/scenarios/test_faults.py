@@ -129,10 +129,11 @@ def test_a_bounce_takes_one_node_after_another_and_waits_for_each() -> None:
 
 
 def test_every_verb_a_fault_needs_is_one_that_a_backend_may_offer() -> None:
-    needed = {"write.ms": 1, "latency.ms": 1}
+    needed = {"write.ms": 1, "latency.ms": 1, "node": "brokers", "partition": "orders", "election": "unclean", "to": [1], "topic": "orders"}
+    needed["config"] = {"min.insync.replicas": 2}
     for word, made in zip(fault_words(), FAULTS, strict=True):
-        fields = {key: value for key, value in needed.items() if any(field.alias == key for field in made.model_fields.values())}
-        one = _READER.validate_python({"fault": word, "at": "0s", "node": "brokers", **fields})
+        keys = {field.alias or name for name, field in made.model_fields.items()}
+        one = _READER.validate_python({"fault": word, "at": "0s", **{key: value for key, value in needed.items() if key in keys}})
         assert one.capabilities
         assert all(hasattr(ClusterVerbs, verb) for verb in one.capabilities)
 
@@ -262,7 +263,8 @@ def test_what_is_no_selector_is_one_sentence(text: object, sentence: str) -> Non
         (
             "{at: 1s, node: brokers}",
             "`fault` is missing: what goes wrong, one of "
-            "crash, power-loss, shutdown, pause, partition, delay, disconnect, drop-responses, slow-disk, bounce.",
+            "crash, power-loss, shutdown, pause, partition, delay, disconnect, drop-responses, slow-disk, bounce, "
+            "elect, reassign, alter-config.",
         ),
     ],
 )

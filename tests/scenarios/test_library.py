@@ -75,7 +75,8 @@ def test_an_expectation_that_is_missed_is_found() -> None:
 def test_together_the_library_shows_every_fault_client_commit_mode_and_store() -> None:
     scenarios = [Scenario.load(name) for name in NAMES]
     assert {fault.fault for scenario in scenarios for fault in scenario.faults} >= {
-        *("crash", "power-loss", "shutdown", "pause", "partition", "delay", "disconnect", "drop-responses", "slow-disk", "bounce")
+        *("crash", "power-loss", "shutdown", "pause", "partition", "delay", "disconnect", "drop-responses", "slow-disk", "bounce"),
+        *("elect", "reassign", "alter-config"),
     }
     producers = [producer for scenario in scenarios for producer in scenario.producers]
     consumers = [consumer for scenario in scenarios for consumer in scenario.consumers]

@@ -9,7 +9,7 @@
 //   {"at", "offset", "kind": "topic", "topic", "id"}
 //   {"at", "offset", "kind": "topic-removed", "topic"}
 //   {"at", "offset", "kind": "partition", "topic", "partition", "replicas", "isr", "leader", "leader_epoch", "partition_epoch", "elr",
-//    "last_known_elr"}
+//    "last_known_elr", "adding", "removing"}
 //   {"kind": "restart"}       the log is shorter than what was read (a truncation): everything follows again from its beginning
 //
 // Left out: the transactions of the metadata log (Kafka itself uses them for the bootstrap records alone); that with several controllers a
@@ -203,9 +203,10 @@ public final class MetadataLog {
             for (Map.Entry<Integer, PartitionRegistration> change : new TreeMap<>(topic.partitionChanges()).entrySet()) {
                 PartitionRegistration partition = change.getValue();
                 tell(head, "partition", "\"topic\":\"%s\",\"partition\":%d,\"replicas\":%s,\"isr\":%s,\"leader\":%d,\"leader_epoch\":%d,"
-                    + "\"partition_epoch\":%d,\"elr\":%s,\"last_known_elr\":%s",
+                    + "\"partition_epoch\":%d,\"elr\":%s,\"last_known_elr\":%s,\"adding\":%s,\"removing\":%s",
                     topic.name(), change.getKey(), Arrays.toString(partition.replicas), Arrays.toString(partition.isr), partition.leader,
-                    partition.leaderEpoch, partition.partitionEpoch, Arrays.toString(partition.elr), Arrays.toString(partition.lastKnownElr));
+                    partition.leaderEpoch, partition.partitionEpoch, Arrays.toString(partition.elr), Arrays.toString(partition.lastKnownElr),
+                    Arrays.toString(partition.addingReplicas), Arrays.toString(partition.removingReplicas));
             }
         }
     }
