@@ -43,6 +43,7 @@ class ProducerCase:
     retries: int
     max_in_flight: int
     delivery_timeout_ms: float
+    producer_id_expiration_ms: float  # the brokers'
     on_failure: str
     on_restart: str
     topic: TopicCase
@@ -80,6 +81,7 @@ class Faults:
     failed_brokers: tuple[str, ...]  # hit by anything that may move a leader
     lost_power: tuple[str, ...]
     died_uncleanly: tuple[str, ...]  # lost power, or kill -9: without a word to the controller
+    restarted: tuple[str, ...]  # brokers whose process ended, cleanly or not
     controller_failed: bool
     dead_clients: tuple[str, ...]  # producers and members whose process died
     unsupported: tuple[FaultApplied, ...]
@@ -172,6 +174,7 @@ def _producer(scenario: Scenario, name: str, topics: dict[str, TopicCase]) -> Pr
         retries=settings.retries,
         max_in_flight=settings.max_in_flight,
         delivery_timeout_ms=settings.delivery_timeout_ms,
+        producer_id_expiration_ms=scenario.broker_config().producer_id_expiration_ms,
         on_failure=producer.on_failure,
         on_restart=producer.on_restart,
         topic=topics[producer.topic],
@@ -203,6 +206,7 @@ def _faults(applied: Iterable[FaultApplied]) -> Faults:
         failed_brokers=_nodes(moving, "broker-"),
         lost_power=_nodes([fault for fault in fired if fault.fault == "power-loss"], "broker-"),
         died_uncleanly=_nodes([fault for fault in fired if fault.fault in _UNCLEAN], "broker-"),
+        restarted=_nodes([fault for fault in fired if fault.fault in _PROCESS_DIES], "broker-"),
         controller_failed=bool(_nodes(moving, "controller-")),
         dead_clients=tuple(node for node in _nodes([fault for fault in fired if fault.fault in _PROCESS_DIES], "") if not is_server(node)),
         unsupported=tuple(fault for fault in applied if not fault.supported),

@@ -30,7 +30,7 @@ from kafkasim.protocol.purgatory import DelayedProduce, OnProduced
 from kafkasim.protocol.records import RecordBatch, TopicPartition
 from kafkasim.protocol.replica_fetcher import ReplicaFetcherManager
 from kafkasim.protocol.request_channel import PARKED, Connection, RequestChannel
-from kafkasim.protocol.scheduled_tasks import INITIAL_TASK_DELAY_MS, NEVER, Alarm, ScheduledTask
+from kafkasim.protocol.scheduled_tasks import NEVER, Alarm, ScheduledTask
 
 # ---------------------------------------------------------------------------------------------------- what the trace is told
 
@@ -102,7 +102,7 @@ class ReplicaManager:
     def start(self, now: float) -> None:
         """The process has started: from here on the tasks come round."""
         self._checkpoint.first = self._isr_expiration.first = now
-        self._flusher.first = now + INITIAL_TASK_DELAY_MS
+        self._logs.start(now)
         self._isr_expiration.arm(now)
 
     # ------------------------------------------------------------------------------------------------ requests
@@ -223,7 +223,7 @@ class ReplicaManager:
             self._isr_expiration.arm(now)
         if self._checkpoint.runs(now):
             self.checkpoint_high_watermarks()
-        self._logs.run_flusher(now)
+        self._logs.wake(now)
         self.fetchers.wake(now)
 
     def next_deadline(self) -> float:
@@ -233,7 +233,7 @@ class ReplicaManager:
             self._produces.next_deadline(),
             self._isr_expiration.due,
             self._checkpoint.due,
-            self._flusher.due,
+            self._logs.next_deadline(),
             self.fetchers.next_deadline(),
         )
 

@@ -4,9 +4,10 @@
     highwatermark-checkpoint   every ..high.watermark.checkpoint.interval  ReplicaManager.checkpointHighWatermarks
     kafka-log-flusher          30 s after the start, then every log.flush.scheduler.interval.ms (never, by default)
                                                                            LogManager.flushDirtyLogs
+    PeriodicProducerExpirationCheck   every producer.id.expiration.check.interval.ms   ProducerStateManager.removeExpiredProducers
 
 So a follower leaves the ISR between one and one and a half times replica.lag.time.max.ms after it last kept up.
-The last two have nothing to do where nothing was written: they are skipped then, so that an idle broker is not woken.
+The checkpoint and the flusher have nothing to do where nothing was written: they are skipped then, so that an idle broker is not woken.
 """
 
 from __future__ import annotations

@@ -32,6 +32,7 @@ SECTIONS = {
     Kind.BROKER: "KafkaConfig",
     Kind.TOPIC: "LogConfig",
 }
+INTERNAL = {"producer.id.expiration.check.interval.ms": ("600000", "[1,...]")}  # defineInternal in TransactionLogConfig: not printed
 LIBRDKAFKA = (Kind.LIBRDKAFKA_PRODUCER, Kind.LIBRDKAFKA_CONSUMER)
 
 
@@ -43,7 +44,7 @@ def kafkas_own_words(section: str) -> dict[str, tuple[str, str]]:
         name, _, rest = line.partition(" = ")
         default, _, valid = rest.partition("| valid:")
         found[name.strip()] = (re.sub(r" \(.*\)", "", default).strip(), valid.strip())
-    return found
+    return found | INTERNAL if section == "KafkaConfig" else found
 
 
 def librdkafkas_own_words() -> dict[str, tuple[str, str, str]]:
