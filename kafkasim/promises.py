@@ -106,9 +106,13 @@ def no_duplicates(producer: ProducerCase, faults: Faults) -> Given | Withheld:
     if producer.idempotent:
         expiration_ms, patience_ms = producer.producer_id_expiration_ms, producer.delivery_timeout_ms
         if expiration_ms < patience_ms:
-            return Withheld(f"producer.id.expiration.ms={expiration_ms:g} below delivery.timeout.ms={patience_ms:g} promises no single copy")
+            return Withheld(
+                f"producer.id.expiration.ms={expiration_ms:g} below delivery.timeout.ms={patience_ms:g} promises no single copy"
+            )
         if faults.restarted and len(faults.failed_brokers) >= producer.topic.replication_factor:
-            return Withheld("a broker that restarts remembers one batch of a producer: idempotence promises no single copy when all replicas fail")
+            return Withheld(
+                "a broker that restarts remembers one batch of a producer: idempotence promises no single copy when all replicas fail"
+            )
         return Given("enable.idempotence=true")
     if producer.retries == 0:
         return Given("retries=0")

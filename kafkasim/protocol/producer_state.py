@@ -31,7 +31,7 @@ _BASE_OFFSET = itemgetter(0)
 
 
 class ProducerSnapshot(NamedTuple):
-    """A .snapshot file: what was known of all producers when the log ended at `end_offset`, of each only the newest batch (writeSnapshot)."""
+    """A .snapshot file: all producers as they were when the log ended at `end_offset`, each with its newest batch only (writeSnapshot)."""
 
     end_offset: int
     newest: tuple[LogBatch, ...]
@@ -112,7 +112,7 @@ class ProducerStateManager:
     # ------------------------------------------------------------------------------------------------ snapshots
 
     def take_snapshot(self, end_offset: int) -> None:
-        """WHEN a log is closed by a clean stop, or has been read anew up to `end_offset`. THEN: the newest batch of each producer is kept."""
+        """WHEN a log is closed by a clean stop, or was read anew up to `end_offset`. THEN: the newest batch of each producer is kept."""
         latest = self._snapshots[-1].end_offset if self._snapshots else 0
         if end_offset > latest:
             self._snapshots.append(ProducerSnapshot(end_offset, tuple([entry.batches[-1] for entry in self._entries.values()])))
@@ -133,7 +133,7 @@ class ProducerStateManager:
             entry.batches.append(newest)
 
     def truncate_and_reload(self, log_start_offset: int, end_offset: int, batches: Sequence[LogBatch]) -> None:
-        """WHEN a log was cut to `end_offset`, leaving `batches`. THEN: the last snapshot that is still true, and what was appended after it.
+        """WHEN a log was cut to `end_offset`, leaving `batches`. THEN: the last snapshot still true, and what was appended after it.
 
         (truncateAndReload, UnifiedLog.rebuildProducerState.) Where no producer was known before, none is looked for.
         """
