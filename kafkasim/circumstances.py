@@ -62,6 +62,7 @@ class ProducerCase:
     retries: int
     max_in_flight: int
     delivery_timeout_ms: float
+    producer_id_expiration_ms: float  # the brokers'
     on_failure: str
     on_restart: str
     topic: TopicCase
@@ -103,6 +104,7 @@ class Faults:
     lost_power: tuple[str, ...]
     died_uncleanly: tuple[str, ...]  # lost power, or kill -9: without a word to the controller
     links_failed: bool  # some link of a broker was cut or slow, so that its followers, or it, may have left an ISR
+    restarted: tuple[str, ...]  # brokers whose process ended, cleanly or not
     controller_failed: bool
     dead_clients: tuple[str, ...]  # producers and members whose process died
     unsupported: tuple[FaultApplied, ...]
@@ -263,6 +265,7 @@ def _producer(scenario: Scenario, name: str, topics: dict[str, TopicCase]) -> Pr
         retries=settings.retries,
         max_in_flight=settings.max_in_flight,
         delivery_timeout_ms=settings.delivery_timeout_ms,
+        producer_id_expiration_ms=scenario.broker_config().producer_id_expiration_ms,
         on_failure=producer.on_failure,
         on_restart=producer.on_restart,
         topic=topics[producer.topic],
@@ -298,6 +301,7 @@ def _faults(applied: Iterable[FaultApplied]) -> Faults:
         lost_power=_nodes([fault for fault in fired if fault.fault == "power-loss"], "broker-"),
         died_uncleanly=_nodes([fault for fault in fired if fault.fault in _UNCLEAN], "broker-"),
         links_failed=bool(_nodes([fault for fault in fired if fault.fault in _OF_LINKS], "broker-")),
+        restarted=_nodes([fault for fault in fired if fault.fault in _PROCESS_DIES], "broker-"),
         controller_failed=bool(_nodes(moving, "controller-")),
         dead_clients=tuple(node for node in _nodes([fault for fault in fired if fault.fault in _PROCESS_DIES], "") if not is_server(node)),
         unsupported=tuple(fault for fault in applied if not fault.supported),

@@ -121,9 +121,22 @@ def durability(producer: ProducerCase, faults: Faults) -> Given | Withheld:
     return Given(f"acks=all, {kept.because}") if isinstance(kept, Given) else Withheld(f"acks=all with {kept.because}")
 
 
-def no_duplicates(producer: ProducerCase, _faults: Faults) -> Given | Withheld:
-    """KIP-98: within one session the broker knows a batch it has. The application's own re-sends are not covered (and not counted here)."""
+def no_duplicates(producer: ProducerCase, faults: Faults) -> Given | Withheld:
+    """KIP-98: within one session the broker knows a batch it has. The application's own re-sends are not covered (and not counted here).
+
+    It does not know it any more once producer.id.expiration.ms has passed; and a process that was restarted begins with the newest batch
+    of each producer (producer_state.py): where no replica was spared, such a one may lead when a retry of an older batch comes.
+    """
     if producer.idempotent:
+        expiration_ms, patience_ms = producer.producer_id_expiration_ms, producer.delivery_timeout_ms
+        if expiration_ms < patience_ms:
+            return Withheld(
+                f"producer.id.expiration.ms={expiration_ms:g} below delivery.timeout.ms={patience_ms:g} promises no single copy"
+            )
+        if faults.restarted and len(faults.failed_brokers) >= producer.topic.replication_factor:
+            return Withheld(
+                "a broker that restarts remembers one batch of a producer: idempotence promises no single copy when all replicas fail"
+            )
         return Given("enable.idempotence=true")
     if producer.retries == 0:
         return Given("retries=0")

@@ -41,7 +41,7 @@ from kafkasim.protocol.profiles import KAFKA_4_1, Behaviours
 from kafkasim.protocol.records import TopicPartition
 from kafkasim.protocol.replica_manager import BecameFollower, ReplicaManager
 from kafkasim.protocol.request_channel import RequestChannel
-from kafkasim.protocol.scheduled_tasks import Alarm, ScheduledTask
+from kafkasim.protocol.scheduled_tasks import Alarm
 from kafkasim.protocol.truncation_policy import KIP_595, TruncationPolicy
 
 __all__ = [
@@ -96,9 +96,7 @@ class Broker:
         self._alarm = alarm = Alarm()
         self._metadata = MetadataCache()
         self._channel = RequestChannel(self._outbox)
-        flusher = ScheduledTask(config.log_flush_scheduler_interval_ms, alarm)
-        retention = ScheduledTask(config.log_retention_check_interval_ms, alarm)
-        self._logs = LogManager(disk, topic_configs, flusher, retention)
+        self._logs = LogManager(disk, topic_configs, config, alarm)
         session_half_ms = config.broker_session_timeout_ms / 2  # so that a lost heartbeat is not the last of a session (KAFKA-14392)
         quorum_timeout_ms = config.controller_quorum_request_timeout_ms
         self._heartbeat_channel = ControllerChannel(

@@ -139,7 +139,12 @@ class BrokerConfig:
     group_min_session_timeout_ms: int = option(6_000, integer(), "Shortest session.timeout.ms that a coordinator accepts, in ms.")
     group_max_session_timeout_ms: int = option(1_800_000, integer(), "Longest session.timeout.ms that a coordinator accepts, in ms.")
     producer_id_expiration_ms: int = option(
-        86_400_000, integer(1), "A partition forgets the sequence numbers of a producer silent for this long, in ms."
+        86_400_000,
+        integer(1),
+        "A partition forgets the sequence numbers of a producer silent for this long, in ms; a retry that comes later is written again.",
+    )
+    producer_id_expiration_check_interval_ms: int = option(
+        600_000, integer(1), "How often a partition looks for producers that are due to be forgotten, in ms. Internal in Kafka, for tests."
     )
 
 

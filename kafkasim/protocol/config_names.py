@@ -120,7 +120,8 @@ metadata.max.retention.bytes metadata.max.retention.ms min.insync.replicas node.
 num.partitions num.recovery.threads.per.data.dir num.replica.alter.log.dirs.threads num.replica.fetchers
 offset.metadata.max.bytes offsets.commit.timeout.ms offsets.load.buffer.size offsets.retention.check.interval.ms
 offsets.retention.minutes offsets.topic.compression.codec offsets.topic.num.partitions offsets.topic.replication.factor
-offsets.topic.segment.bytes principal.builder.class process.roles producer.id.expiration.ms
+offsets.topic.segment.bytes principal.builder.class process.roles
+producer.id.expiration.check.interval.ms producer.id.expiration.ms
 producer.purgatory.purge.interval.requests queued.max.request.bytes queued.max.requests quota.window.num
 quota.window.size.seconds remote.fetch.max.wait.ms remote.list.offsets.request.timeout.ms
 remote.log.index.file.cache.total.size.bytes remote.log.manager.copier.thread.pool.size

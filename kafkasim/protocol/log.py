@@ -152,7 +152,7 @@ class Log:
             self.log_end_offset = removed[0].base_offset
             self.recovery_point = min(self.recovery_point, self.log_end_offset)
             self.late_writes = {offset: when for offset, when in self.late_writes.items() if offset <= self.log_end_offset}
-            self.producers.truncate_from_end(self.log_end_offset, batches)
+            self.producers.truncate_and_reload(self.log_start_offset, self.log_end_offset, batches)
             self.segments.truncate_to(self.log_end_offset)
         self.leader_epochs.truncate_from_end(self.log_end_offset)
         return removed
@@ -194,8 +194,17 @@ class Log:
         return removed
 
     def load(self) -> None:
-        """WHO: a broker, WHEN it opens the log after a start (LogLoader). THEN: an epoch in which nothing was written is forgotten."""
+        """WHO: a broker, WHEN it opens the log after a start (LogLoader). THEN: an epoch in which nothing was written is forgotten.
+
+        So are all but the newest batch of each producer.
+        """
         self.leader_epochs.truncate_from_end(self.log_end_offset)
+        self.producers.load(self.log_end_offset)
+
+    def close(self, now: float) -> None:
+        """WHO: a broker that stops cleanly. THEN: everything is flushed, and a snapshot of the producers is written (UnifiedLog.close)."""
+        self.flush(now)
+        self.producers.take_snapshot(self.log_end_offset)
 
     def lose_unflushed(self, keep_until: int) -> tuple[LogBatch, ...]:
         """WHEN the power fails. THEN: all from max(`recovery_point`, `keep_until`) on is gone, and returned.

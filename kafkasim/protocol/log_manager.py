@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from kafkasim.protocol.config import TopicConfig
+from kafkasim.protocol.config import BrokerConfig, TopicConfig
 from kafkasim.protocol.log import Log
 from kafkasim.protocol.log_retention import first_expiry
 from kafkasim.protocol.records import TopicPartition
-from kafkasim.protocol.scheduled_tasks import NEVER, ScheduledTask
+from kafkasim.protocol.scheduled_tasks import NEVER, Alarm, ScheduledTask
 
 NO_BROKER_EPOCH = -1
 
@@ -33,18 +33,29 @@ class BrokerDisk:
 
 
 class LogManager:
-    """Opens, flushes and closes logs. `flusher` is the task kafka-log-flusher; who appends arms it. `retention` is kafka-log-retention."""
+    """Opens, flushes and closes logs. Its tasks: `flusher` (kafka-log-flusher; who appends arms it), `retention` (kafka-log-retention) and
+    `producer_expiration` (PeriodicProducerExpirationCheck, every producer.id.expiration.check.interval.ms).
 
-    __slots__ = ("_altered", "_disk", "_topic_configs", "flusher", "retention")
+    Simplified: that check comes round for all logs of a broker together, counted from its start; in Kafka each log counts from when it was
+    opened.
+    """
 
-    def __init__(
-        self, disk: BrokerDisk, topic_configs: Mapping[str, TopicConfig], flusher: ScheduledTask, retention: ScheduledTask
-    ) -> None:
+    __slots__ = ("_altered", "_config", "_disk", "_topic_configs", "flusher", "producer_expiration", "retention")
+
+    def __init__(self, disk: BrokerDisk, topic_configs: Mapping[str, TopicConfig], config: BrokerConfig, alarm: Alarm) -> None:
         self._disk = disk
         self._topic_configs = topic_configs
         self._altered: dict[str, TopicConfig] = {}
-        self.flusher = flusher
-        self.retention = retention
+        self._config = config
+        self.flusher = ScheduledTask(config.log_flush_scheduler_interval_ms, alarm)
+        self.retention = ScheduledTask(config.log_retention_check_interval_ms, alarm)
+        self.producer_expiration = ScheduledTask(config.producer_id_expiration_check_interval_ms, alarm)
+
+    def start(self, now: float) -> None:
+        """The process has started: from here on the tasks come round."""
+        self.flusher.first = self.retention.first = now + self._config.log_initial_task_delay_ms
+        self.producer_expiration.first = now
+        self.producer_expiration.arm(now)
 
     def topic_config(self, topic: str) -> TopicConfig:
         """What holds for `topic` on this broker; all defaults where nobody said anything."""
@@ -80,7 +91,19 @@ class LogManager:
         self._disk.clean_shutdown_broker_epoch = NO_BROKER_EPOCH
         return broker_epoch
 
-    def run_flusher(self, now: float) -> None:
+    def wake(self, now: float) -> None:
+        """Time has come: producers expire, logs are flushed."""
+        if self.producer_expiration.runs(now):
+            for log in self._disk.logs.values():
+                log.producers.remove_expired(now, self._config.producer_id_expiration_ms)
+            self.producer_expiration.arm(now)
+        self._run_flusher(now)
+
+    def next_deadline(self) -> float:
+        """When `wake` has something to do."""
+        return min(self.flusher.due, self.retention.due, self.producer_expiration.due)
+
+    def _run_flusher(self, now: float) -> None:
         """flushDirtyLogs: WHEN the task comes round, THEN every log not flushed for its flush.ms is."""
         if not self.flusher.runs(now):
             return
@@ -99,7 +122,7 @@ class LogManager:
         self.retention.arm_after(min((first_expiry(log, now) for log in self._disk.logs.values()), default=NEVER), now)
 
     def shut_down(self, broker_epoch: int, now: float) -> None:
-        """A clean stop: everything is flushed, and the marker written."""
+        """A clean stop: all logs are closed, and then the marker is written."""
         for log in self._disk.logs.values():
-            log.flush(now)
+            log.close(now)
         self._disk.clean_shutdown_broker_epoch = broker_epoch

@@ -121,7 +121,7 @@ class ReplicaManager:
     def start(self, now: float) -> None:
         """The process has started: from here on the tasks come round."""
         self._checkpoint.first = self._isr_expiration.first = now
-        self._flusher.first = self._retention.first = now + self._config.log_initial_task_delay_ms
+        self._logs.start(now)
         self._isr_expiration.arm(now)
 
     # ------------------------------------------------------------------------------------------------ requests
@@ -254,11 +254,11 @@ class ReplicaManager:
             self._isr_expiration.arm(now)
         if self._checkpoint.runs(now):
             self.checkpoint_high_watermarks()
-        self._logs.run_flusher(now)
         if self._retention.runs(now):
             for hosted in self.hosted.values():
                 hosted.partition.delete_old_segments(now)
             self._logs.arm_retention(now)
+        self._logs.wake(now)
         self.fetchers.wake(now)
 
     def next_deadline(self) -> float:
@@ -268,8 +268,7 @@ class ReplicaManager:
             self._produces.next_deadline(),
             self._isr_expiration.due,
             self._checkpoint.due,
-            self._flusher.due,
-            self._retention.due,
+            self._logs.next_deadline(),
             self.fetchers.next_deadline(),
         )
 

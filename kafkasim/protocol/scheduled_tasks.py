@@ -6,6 +6,7 @@
                                by default)                                 LogManager.flushDirtyLogs
     kafka-log-retention        log.initial.task.delay.ms after the start, then every log.retention.check.interval.ms
                                                                            LogManager.cleanupLogs
+    PeriodicProducerExpirationCheck   every producer.id.expiration.check.interval.ms   ProducerStateManager.removeExpiredProducers
 
 So a follower leaves the ISR between one and one and a half times replica.lag.time.max.ms after it last kept up.
 The checkpoint and the flusher have nothing to do where nothing was written, and retention has not before something can have expired: they

@@ -19,6 +19,7 @@ from pathlib import Path
 from textwrap import fill
 from typing import Any
 
+from catalogue import beyond_as_markdown, rows_as_markdown
 from simplified import as_markdown, shortcuts
 
 ROOT = Path(__file__).parent.parent.parent
@@ -117,6 +118,8 @@ BLOCKS: dict[tuple[str, str], Callable[[], str]] = {
     ("docs/ARCHITECTURE.md", "protocol"): lambda: layers("protocol"),
     ("docs/ARCHITECTURE.md", "simulator"): lambda: layers("simulator"),
     ("docs/ARCHITECTURE.md", "cluster"): lambda: layers("cluster"),
+    ("docs/CATALOGUE.md", "catalogue"): rows_as_markdown,
+    ("docs/CATALOGUE.md", "beyond"): beyond_as_markdown,
     ("docs/FIDELITY.md", "simplified"): lambda: as_markdown(shortcuts()),
 }
 

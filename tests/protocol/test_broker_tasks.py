@@ -1,6 +1,8 @@
-from pump import ORDERS, Cluster, produce
+from pump import ORDERS, Cluster, batch, produce
 
 from kafkasim.protocol.config import BrokerConfig
+from kafkasim.protocol.errors import Error
+from kafkasim.protocol.messages import ProduceRequest
 from kafkasim.protocol.node import Send
 from kafkasim.protocol.purgatory import DelayedFetch, ExpirationQueue
 from kafkasim.protocol.scheduled_tasks import NEVER, Alarm, ScheduledTask
@@ -106,3 +108,33 @@ def test_a_broker_woken_too_early_or_too_late_does_what_is_due_and_nothing_else(
     assert broker.next_deadline() == deadline
     late = broker.wake(deadline + 60_000)
     assert [type(output) for output in late if getattr(output, "peer", "").endswith("#heartbeat")] == [Send]  # however many were missed
+
+
+def test_a_producer_silent_for_producer_id_expiration_ms_is_forgotten_at_the_next_check_and_its_retry_is_written_again() -> None:
+    pump = Cluster(config=BrokerConfig(producer_id_expiration_ms=3_000, producer_id_expiration_check_interval_ms=2_000))
+    pump.create_topic("orders")
+    retry = ProduceRequest(1, -1, 30_000, ((ORDERS, batch(count=5, producer_id=7, sequence=0)),))
+    pump.request("shop", "broker-1", retry)
+    pump.advance(3_900)
+    pump.request("shop", "broker-1", retry)
+    assert pump.partition(1).log.log_end_offset == 5
+    pump.advance(200)
+    assert [pump.partition(broker).log.producers.entry(7) for broker in (1, 2, 3)] == [None, None, None]
+    pump.request("shop", "broker-1", retry)
+    assert pump.partition(1).log.log_end_offset == 10
+
+
+def test_a_broker_that_was_restarted_takes_a_retry_of_an_older_batch_for_a_gap() -> None:
+    pump = Cluster(brokers=1)
+    pump.create_topic("orders", replication_factor=1)
+    batches = [ProduceRequest(n, -1, 30_000, ((ORDERS, batch(first=n, producer_id=7, sequence=n)),)) for n in range(3)]
+    pump.request("shop", "broker-1", *batches)
+    pump.crash("broker-1")
+    pump.advance(20_000)
+    pump.start_broker(1)
+    pump.advance(20_000)
+    assert pump.partition(1).is_leader
+    pump.inbox["shop"].clear()
+    pump.request("shop", "broker-1", batches[1], batches[2])
+    assert [reply.results[0].error for reply in pump.replies("shop")] == [Error.OUT_OF_ORDER_SEQUENCE_NUMBER, Error.NONE]
+    assert pump.partition(1).log.log_end_offset == 3

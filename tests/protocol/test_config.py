@@ -32,8 +32,13 @@ SECTIONS = {
     Kind.BROKER: "KafkaConfig",
     Kind.TOPIC: "LogConfig",
 }
-# ConfigDef.defineInternal: known, and not printed. Kafka's own tests set it (LogConfig, storage).
-INTERNAL = {Kind.BROKER: {"log.initial.task.delay.ms": ("30000", "[0,...]")}}
+# ConfigDef.defineInternal: known, and not printed. Kafka's own tests set them (LogConfig, TransactionLogConfig, storage).
+INTERNAL = {
+    Kind.BROKER: {
+        "log.initial.task.delay.ms": ("30000", "[0,...]"),
+        "producer.id.expiration.check.interval.ms": ("600000", "[1,...]"),
+    }
+}
 LIBRDKAFKA = (Kind.LIBRDKAFKA_PRODUCER, Kind.LIBRDKAFKA_CONSUMER)
 
 

@@ -78,23 +78,27 @@ def test_sequence_numbers_wrap_to_zero_after_the_largest_int32() -> None:
     assert over_the_edge.check_append(batch_of(5)) is Error.NONE
 
 
-def test_truncation_takes_the_state_back_to_what_the_log_still_holds() -> None:
+def remembered(state: ProducerStateManager, until: int = 100) -> list[int]:
+    """The sequence numbers, in tens, whose batches would be recognised as duplicates."""
+    return [sequence for sequence in range(0, until, 10) if state.find_duplicate_batch(batch_of(sequence))]
+
+
+def ten_batches() -> tuple[ProducerStateManager, list[LogBatch]]:
     batches = [in_log(batch_of(sequence), sequence) for sequence in range(0, 100, 10)]
-    state = ProducerStateManager()
-    for batch in batches:
-        state.update(batch)
-    state.truncate_from_end(70, batches[:7])
+    return state_after(*(log_batch.batch for log_batch in batches)), batches
+
+
+def test_truncation_takes_the_state_back_to_what_the_log_still_holds() -> None:
+    state, batches = ten_batches()
+    state.truncate_and_reload(0, 70, batches[:7])
     assert state.check_append(batch_of(70)) is Error.NONE
-    remembered = [sequence for sequence in range(0, 100, 10) if state.find_duplicate_batch(batch_of(sequence))]
-    assert remembered == [20, 30, 40, 50, 60]
+    assert remembered(state) == [20, 30, 40, 50, 60]
 
 
 def test_truncation_takes_an_epoch_bump_back() -> None:
     batches = [in_log(batch_of(0, epoch=0), 0), in_log(batch_of(0, epoch=1), 10)]
-    state = ProducerStateManager()
-    for batch in batches:
-        state.update(batch)
-    state.truncate_from_end(10, batches[:1])
+    state = state_after(batches[0].batch, batches[1].batch)
+    state.truncate_and_reload(0, 10, batches[:1])
     assert state.check_append(batch_of(10, epoch=0)) is Error.NONE
 
 
@@ -103,9 +107,57 @@ def test_truncation_forgets_a_producer_of_which_nothing_is_left_and_leaves_other
     state = ProducerStateManager()
     state.update(kept)
     state.update(gone)
-    state.truncate_from_end(10, [kept])
+    state.truncate_and_reload(0, 10, [kept])
     assert state.entry(2) is None
     assert state.find_duplicate_batch(batch_of(0, producer_id=1)) is kept
+
+
+def test_a_process_that_opens_a_log_knows_the_newest_batch_of_a_producer_and_what_it_appends_from_then_on() -> None:
+    state, _ = ten_batches()
+    state.load(100)
+    assert remembered(state) == [90]
+    assert state.check_append(batch_of(60)) is Error.OUT_OF_ORDER_SEQUENCE_NUMBER
+    assert state.check_append(batch_of(100)) is Error.NONE
+    for sequence in (100, 110):
+        state.update(in_log(batch_of(sequence), sequence))
+    assert remembered(state, until=200) == [90, 100, 110]
+
+
+def test_truncation_begins_with_the_last_snapshot_that_is_still_true() -> None:
+    state, batches = ten_batches()
+    state.truncate_and_reload(0, 60, batches[:6])  # leaves a snapshot at 60
+    for log_batch in batches[6:]:
+        state.update(log_batch)
+    state.truncate_and_reload(0, 80, batches[:8])
+    assert remembered(state) == [50, 60, 70]
+
+
+def test_a_snapshot_above_the_new_end_is_gone_and_the_log_is_read_from_the_one_below() -> None:
+    state, batches = ten_batches()
+    state.take_snapshot(100)
+    state.truncate_and_reload(0, 80, batches[:8])
+    assert remembered(state) == [30, 40, 50, 60, 70]
+
+
+def test_recovery_after_a_crash_deletes_the_snapshots_before_it() -> None:
+    state, batches = ten_batches()
+    state.truncate_and_reload(0, 60, batches[:6])
+    for log_batch in batches[6:]:
+        state.update(log_batch)
+    state.load(100)
+    state.truncate_and_reload(0, 80, batches[:8])
+    assert remembered(state) == [30, 40, 50, 60, 70]
+
+
+def test_a_clean_stop_keeps_them() -> None:
+    state, batches = ten_batches()
+    state.truncate_and_reload(0, 60, batches[:6])
+    for log_batch in batches[6:]:
+        state.update(log_batch)
+    state.take_snapshot(100)
+    state.load(100)
+    state.truncate_and_reload(0, 80, batches[:8])
+    assert remembered(state) == [50, 60, 70]
 
 
 def test_a_producer_silent_for_too_long_is_forgotten_and_its_retry_is_taken_for_new() -> None:
