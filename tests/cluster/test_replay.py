@@ -327,3 +327,9 @@ def test_a_scenario_is_checked_before_any_broker_runs_and_all_complaints_are_tol
     casting.check(scenario_of(group=redis.replace("redis}", "redis, dedup.url: 'redis://localhost:6379/0'}")))
     monkeypatch.undo()
     casting.check(scenario_of(records=65_536, size=2))
+
+
+def test_real_brokers_are_of_todays_generation_and_another_one_is_refused_in_one_sentence() -> None:
+    with pytest.raises(ClusterError) as raised:
+        casting.check(scenario_of().with_({"cluster.truncation": "kip101"}))
+    assert str(raised.value) == "cluster.truncation: real brokers of today know kip595 only; kip101 can be run in the simulator."
