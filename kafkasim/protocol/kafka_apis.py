@@ -155,7 +155,7 @@ class KafkaApis:
     def _offset_for_leader_epoch(
         self, request: OffsetForLeaderEpochRequest, _connection: Connection, _now: float
     ) -> OffsetForLeaderEpochResponse:
-        """A consumer that has seen a new leader epoch: was the log cut below its position? (KIP-320) Or, until 2.7, a new follower."""
+        """A consumer that has seen a new leader epoch: was the log cut below its position? (KIP-320) Or, until 2.8, a new follower."""
         rows: list[tuple[TopicPartition, Error, int, int]] = []
         for name, current_leader_epoch, leader_epoch in request.partitions:
             hosted = self._replicas.hosted.get(name)

@@ -8,10 +8,10 @@ Each generation was found wanting, and the next one mends it; so each is kept he
     kip279   2.0           the answer names the epoch, too: one that the follower does not know makes it ask again. But a follower that
                            is still in an older leader epoch is served, and believed (KIP-320).
     kip320   2.1           every request says in which leader epoch its sender lives, and one of another epoch is refused.
-    kip595   2.7           the same in fewer messages: each fetch asks whether the logs part, and no round of questions comes before it.
+    kip595   2.8           the same in fewer messages: each fetch asks whether the logs part, and no round of questions comes before it.
 
 In Kafka: ReplicaManager.makeFollowers, AbstractFetcherThread.maybeTruncate and getOffsetTruncationState, Partition.makeLeader and
-LeaderEpochFileCache.endOffsetFor, as they were in 0.10.2, 0.11.0, 2.0.0, 2.1.0 and since 2.7.
+LeaderEpochFileCache.endOffsetFor, as they were in 0.10.2, 0.11.0, 2.0.0, 2.1.0 and since 2.8.
 Simplified: only what stands here is of its time. Controller, ISR and clients are today's in every generation, so that a broker that
 restarts leaves the ISR, and nobody joins it below the start of the leader's epoch (KAFKA-7128, 2.0.1).
 """
@@ -148,7 +148,7 @@ class Kip320(Kip279):
 
 
 class Kip595(TruncationPolicy):
-    """2.7, and today. A follower fetches at once; the leader's answer says where the logs part (truncation.py).
+    """2.8 (protocol version 2.7), and today. A follower fetches at once; the leader's answer says where the logs part (truncation.py).
 
     Simplified: a follower that knows no epoch fetches, too, where Kafka first truncates to the high watermark; its log is empty then.
     """

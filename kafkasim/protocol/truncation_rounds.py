@@ -1,9 +1,9 @@
-"""Before it fetches, a follower asks where to cut its log: the phase `Truncating` of a fetcher, until Kafka 2.7.
+"""Before it fetches, a follower asks where to cut its log: the phase `Truncating` of a fetcher, until Kafka 2.8.
 
 In Kafka: AbstractFetcherThread.maybeTruncate, buildLeaderEpochRequest, truncateToEpochEndOffsets; KIP-101, KIP-279, KIP-320. What the
 answer means is the generation's affair (truncation_policy.py); under today's rules nobody is ever in this phase.
 
-Simplified: where one answer does not suffice (KIP-279), the next question follows at once; Kafka 2.0 to 2.6 slept for
+Simplified: where one answer does not suffice (KIP-279), the next question follows at once; Kafka 2.0 to 2.7 slept for
 replica.fetch.backoff.ms in between, if the fetcher had nothing else to fetch.
 """
 

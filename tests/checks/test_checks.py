@@ -6,6 +6,7 @@ import pytest
 
 from kafkasim.checks import CHECKS, find_all
 from kafkasim.ledger import Callback, Commit, Diverged, Handled, Ledger, LogEntry, Resent, Sent, Skipped
+from kafkasim.scenario_expect import FINDINGS
 
 
 def ledger(*entries, groups=(), **other):
@@ -53,6 +54,10 @@ def found(name, evidence):
     return [(finding.of, finding.count, finding.records) for finding in check(evidence)]
 
 
+def test_every_finding_can_be_expected_of_a_scenario():
+    assert tuple(check.name for check in CHECKS) == FINDINGS
+
+
 BILLING = {"groups": ("billing",)}
 FLAGGED = {
     "acked_lost": (
@@ -95,7 +100,7 @@ FLAGGED = {
     ),
     "diverged": (
         ledger(sent(range(4)), log(0, range(2)), Diverged("orders-0", 2, 0, "shop", (2,)), Diverged("orders-0", 3, 1, "shop", (3,))),
-        [("orders-0", 2, ("shop/2", "shop/3"))],
+        [("orders-0", 2, ("shop/2..3",))],
     ),
     "unfinished_drain": (ledger(sent(range(1)), drained=False), [("simulator", 1, ())]),
     "skipped_by_reset": (

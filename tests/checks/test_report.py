@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from kafkasim.ledger import Callback, Commit, FaultApplied, Handled, Ledger, LogEntry, Resent, Sent, Skipped
+from kafkasim.ledger import Callback, Commit, Diverged, FaultApplied, Handled, Ledger, LogEntry, Resent, Sent, Skipped
 from kafkasim.postmortem import print_comparison, print_report, print_summary
 from kafkasim.report import Report, make_report, summarise
 from kafkasim.scenario import Scenario, ScenarioError
@@ -387,3 +387,32 @@ def test_a_run_without_anything_can_be_drawn_too():
 
     empty = Ledger("simulator", 1)
     plot_report(make_report(scenario(), empty), empty).savefig(io.BytesIO(), format="svg")
+
+
+@pytest.mark.parametrize(
+    ("generation", "verdicts"),
+    [("hw", ("not promised",) * 3), ("kip279", ("not promised",) * 3), ("kip320", ("violated", "violated", "held"))],
+)
+def test_an_old_generation_of_replication_promises_nothing_once_leaders_change(generation, verdicts):
+    old = set_(("cluster.truncation", generation))
+    made = ledger(CRASH, lost=1)
+    made.diverged = [Diverged("orders-0", 2, 3, "shop", (7,))]
+    report = make_report(old, made)
+    assert tuple(verdict(report, promise) for promise in ("durability", "agreement", "consistent-read")) == verdicts
+    assert report.settings["cluster.truncation"] == generation
+    assert verdict(make_report(old, ledger()), "durability") == "held"
+
+
+def test_two_records_at_one_offset_of_two_replicas_are_no_agreement():
+    made = ledger()
+    made.diverged = [Diverged("orders-0", 2, 3, "shop", (7,))]
+    report = make_report(scenario(), made)
+    assert verdict(report, "agreement") == "violated"
+    assert [(finding.name, finding.records) for finding in report.findings] == [("diverged", ("shop/7",))]
+
+
+def test_the_generation_stands_among_the_settings_that_decided_where_it_is_not_todays():
+    said = io.StringIO()
+    print_report(make_report(set_(("cluster.truncation", "hw")), ledger()), Console(file=said, width=100))
+    assert "truncation=hw" in said.getvalue()
+    assert "cluster.truncation" not in make_report(scenario(), ledger()).settings

@@ -329,6 +329,12 @@ def test_a_scenario_is_checked_before_any_broker_runs_and_all_complaints_are_tol
     casting.check(scenario_of(records=65_536, size=2))
 
 
+def test_real_brokers_are_of_todays_generation_and_another_one_is_refused_in_one_sentence() -> None:
+    with pytest.raises(ClusterError) as raised:
+        casting.check(scenario_of().with_({"cluster.truncation": "kip101"}))
+    assert str(raised.value) == "cluster.truncation: real brokers of today know kip595 only; kip101 can be run in the simulator."
+
+
 def test_real_brokers_are_of_one_version_and_another_profile_is_refused_before_any_runs() -> None:
     with pytest.raises(ClusterError, match=r"^kafka: 3\.6: real brokers are run as 4\.1\.1 only\.$"):
         casting.check(scenario_of().with_({"kafka": "3.6"}))

@@ -253,6 +253,10 @@ class Cluster(Pump):
     def partition(self, broker_id: int, topic: str = "orders", index: int = 0) -> Partition:
         return self.broker(broker_id).replica_manager.hosted[TopicPartition(topic, index)].partition
 
+    def numbers(self, broker_id: int) -> list[int]:
+        """The records of orders-0 on a broker's disk, whether it is up or not."""
+        return [number for log_batch in self.disks[broker_id].logs[ORDERS].batches for number in log_batch.batch.numbers]
+
     def traces(self, kind: type) -> list[Any]:
         return [event for event in self.traced if type(event) is kind]
 

@@ -6,9 +6,10 @@
     transcript.pause() / transcript.resume()      nothing is written meanwhile
     transcript.lines(), transcript.text()         what was said so far
 
-Beside messages there are lines for what a broker does to its log (`broker-2: truncates orders-0 from 2 to 1`). A message that
-repeats the last one of its kind from the same sender to the same receiver is left out: fetches of the idle are no news. What else should be
-told is a keyword: `Transcript(cluster, says={BrokerHeartbeatRequest: lambda request: "Heartbeat"})`; None as a value (or as what the
+Beside messages there are lines for what a broker does to its log (`broker-2: truncates orders-0 from 2 to 1`). A fetch, or an answer to
+one, that repeats the last from the same sender to the same receiver is left out, unless one of them did something in between: fetches
+of the idle are no news. Of what a broker reads in the metadata log, the newest about each partition is told. What else should be told is a
+keyword: `Transcript(cluster, says={BrokerHeartbeatRequest: lambda request: "Heartbeat"})`; None as a value (or as what the
 function returns) silences a type. `events={Type: function}` likewise for what is traced.
 """
 
@@ -84,7 +85,7 @@ class Transcript:
             return
         origin = source.partition("#")[0]
         way = (origin, target, type(event))
-        if self._last.get(way) == text:
+        if isinstance(event, FetchRequest | FetchResponse) and self._last.get(way) == text:
             return
         self._last[way] = text
         if not self._silent:
@@ -96,7 +97,10 @@ class Transcript:
         for event in traced[self._traced :]:
             said = self._events.get(type(event))
             text = None if said is None else said(event)
-            if text is not None and not self._silent:
+            if text is None:
+                continue
+            self._last = {way: last for way, last in self._last.items() if text.partition(":")[0] not in way}
+            if not self._silent:
                 self._lines.append(text)
         self._traced = len(traced)
 
@@ -184,8 +188,8 @@ def _alter(request: AlterPartitionRequest) -> str:
 
 def _metadata(response: MetadataFetchResponse) -> str | None:
     """Registrations of brokers are left out: elections tell what came of them."""
-    told = [registration(record) for record in response.records if isinstance(record, PartitionRegistration)]
-    return "; ".join(told) or None
+    newest = {record.partition: record for record in response.records if isinstance(record, PartitionRegistration)}
+    return "; ".join(map(registration, newest.values())) or None
 
 
 def registration(record: PartitionRegistration) -> str:

@@ -292,6 +292,8 @@ def test_a_missing_key_says_what_it_is_for() -> None:
             "zipf(3)",
             "'zipf(3)' is not a way to draw keys; it is none, uniform(N) or zipf(N, s), for example zipf(100, 1.1).",
         ),
+        ("cluster.truncation", "kip-320", "`kip-320` is not one of kip595, kip320, kip279, kip101, hw; did you mean `kip320`?"),
+        ("expect.findings.divergd", 0, "no report has a number `findings.divergd`; did you mean `findings.diverged`?"),
         ("producers.shop.on.failure", "retry", "`retry` is not one of drop, resend, spool."),
         ("producers.shop.config", [1], "expects keys with values, not [1]."),
         ("producers.shop.config.acks", 7, "acks=7 is not valid: it must be one of all, -1, 0, 1."),
