@@ -33,6 +33,7 @@ _ALONE_S = 0.5  # for one broker that may be down: whoever asks has more to do
 _REQUEST_S = 3.0
 _OPERATION_S = 2.0
 _PATIENCE_S = 30.0
+_ACTION_S = 60.0  # for what a scenario wants done: AdminClientConfig's default.api.timeout.ms
 _PAUSE_S = 0.05
 _CHUNK = 2000
 _CHUNK_S = 0.1
@@ -197,7 +198,8 @@ class Admin:
                     raise KafkaException(problem)
             return refusals
 
-        return self._patiently(f"elect the {election} leaders of " + ", ".join(f"{topic}-{index}" for topic, index in partitions), elect)
+        names = ", ".join(f"{topic}-{index}" for topic, index in partitions)
+        return self._patiently(f"elect the {election} leaders of {names}", elect, _ACTION_S)
 
     def elect_preferred(self, partitions: Sequence[tuple[str, int]]) -> None:
         """Let the first replica of each of these (topic, index) lead again. Raises ClusterError where one may not lead."""
@@ -220,7 +222,7 @@ class Admin:
                 raise KafkaException(KafkaError(code))
             return KafkaError(code) if code else None
 
-        return self._patiently(f"reassign {topic}-{index}", ask)
+        return self._patiently(f"reassign {topic}-{index}", ask, _ACTION_S)
 
     def alter_topic_config(self, topic: str, name: str, value: str) -> KafkaError | None:
         """Give one setting of a topic another value. Returns what is refused."""
@@ -236,7 +238,7 @@ class Admin:
                 return _error(problem)
             return None
 
-        return self._patiently(f"set {name} of {topic}", ask)
+        return self._patiently(f"set {name} of {topic}", ask, _ACTION_S)
 
     # ------------------------------------------------------------------------------------------------ reading
 

@@ -1,10 +1,12 @@
 """The administrator of a simulated cluster: puts the verbs of admin_faults.py to the controller, and writes down what it refuses.
 
-Simplified: a call reaches the controller at once, past every link; in Kafka a broker passes it on.
+In Kafka a broker passes his requests on (KIP-590), so that he can do nothing while no broker is up, or while the controller is down.
+Simplified: with one of each up, a call reaches the controller at once, past every link.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from kafkasim.admin_faults import refusal
@@ -23,16 +25,17 @@ _RETRY_MS = 100.0
 
 
 class Administrator:
-    """Asks the controller on `host`."""
+    """Asks the controller on the host `controller`, by way of some broker on one of the hosts `brokers`."""
 
-    def __init__(self, driver: Driver, host: Host, ledger: Ledger) -> None:
+    def __init__(self, driver: Driver, controller: Host, brokers: Sequence[Host], ledger: Ledger) -> None:
         self._driver = driver
-        self._host = host
+        self._controller = controller
+        self._brokers = brokers
         self._ledger = ledger
         self._asked: dict[object, Verb] = {}
 
     def ask(self, verb: Verb) -> None:
-        """Do what the verb says; while the controller's process is down, try again."""
+        """Do what the verb says; while that cannot reach the controller, try again."""
         self._put(verb, _call(verb), self._driver.now + _TIMEOUT_MS)
 
     def told(self, output: Output) -> None:
@@ -43,13 +46,17 @@ class Administrator:
 
     def _put(self, verb: Verb, call: object, deadline: float) -> None:
         now = self._driver.now
-        if self._host.status is not Status.DOWN:
+        if self._controller.status is not Status.DOWN and any(map(_listens, self._brokers)):
             self._asked[call] = verb
-            self._driver.inject(self._host, call)
+            self._driver.inject(self._controller, call)
         elif now < deadline:
             self._driver.call_at(now + _RETRY_MS, lambda: self._put(verb, call, deadline))
         else:
             self._ledger.notes.append(refusal(verb, "no answer came"))
+
+
+def _listens(broker: Host) -> bool:
+    return broker.status is Status.RUNNING and getattr(broker.node, "accepts_connections", False)
 
 
 def _call(verb: Verb) -> object:

@@ -77,9 +77,10 @@ class SimulatedCluster:
         self._topic_configs[OFFSETS_TOPIC] = scenario.topic_config(None)
         startup = scenario.cluster.startup_ms
         controller = self._add(controller_name(CONTROLLER_ID), self._launch_controller, startup)
-        self._administrator = Administrator(self.driver, controller.host, ledger)
         for broker_id in self.disks:
             self._add(broker_name(broker_id), lambda broker_id=broker_id: self._launch_broker(broker_id), startup)  # type: ignore[misc]  # bound early
+        brokers = [self._processes[broker_name(broker_id)].host for broker_id in self.disks]
+        self._administrator = Administrator(self.driver, controller.host, brokers, ledger)
 
     # ------------------------------------------------------------------------------------------------ launching
 

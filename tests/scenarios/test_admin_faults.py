@@ -174,6 +174,16 @@ def test_while_the_controller_is_down_the_administrator_tries_again() -> None:
     assert "the reassignment of orders-0 was not cancelled: NO_REASSIGNMENT_IN_PROGRESS" in notes
 
 
+def test_with_no_broker_up_the_administrator_waits_for_one() -> None:
+    """Asked at once, the controller would know of nobody who may lead; heard by the first broker that is back, it has elected that one."""
+    report = run(
+        scenario("{at: 0.1s, fault: crash, node: brokers, for: 20s}", "{at: 15s, fault: elect, partition: clicks, election: unclean}"), 1
+    )
+    assert [note for note in report.notes if "clicks" in note] == [
+        "the unclean election of clicks-0 did not take place: ELECTION_NOT_NEEDED"
+    ]
+
+
 def test_refusals_have_the_same_words_on_either_backend() -> None:
     assert refusal(Verb("reassign", ("orders-0", 4, 2)), "INVALID_REPLICA_ASSIGNMENT") == (
         "the reassignment of orders-0 was not begun: INVALID_REPLICA_ASSIGNMENT"
