@@ -168,6 +168,29 @@ def test_duplicates_are_a_violation_only_with_idempotence_and_never_when_the_app
     assert verdict(make_report(scenario(), twice), "no-duplicates") == "held"
 
 
+def test_idempotence_promises_nothing_about_a_retry_that_may_come_after_producer_id_expiration_ms():
+    twice = ledger()
+    twice.log.append(LogEntry("orders-0", 10, "shop", (4,)))
+    report = make_report(set_(("cluster.config.producer.id.expiration.ms", 60_000)), twice)
+    assert verdict(report, "no-duplicates") == "not promised"
+    [said] = [item.sentence for item in report.not_promised if item.promise == "no-duplicates"]
+    assert said.startswith("producer.id.expiration.ms=60000 below delivery.timeout.ms=120000 promises no single copy")
+    enough = make_report(set_(("cluster.config.producer.id.expiration.ms", 120_000)), twice)
+    assert verdict(enough, "no-duplicates") == "violated"
+
+
+def test_idempotence_promises_nothing_when_no_replica_was_spared_and_one_was_restarted():
+    def judged(*faults):
+        twice = ledger(*faults)
+        twice.log.append(LogEntry("orders-0", 10, "shop", (4,)))
+        return verdict(make_report(scenario(), twice), "no-duplicates")
+
+    paused = FaultApplied("1", "pause", ("broker-2", "broker-3"), 10.0, 20.0)
+    assert judged(CRASH) == "violated"
+    assert judged(paused, paused._replace(nodes=("broker-1",))) == "violated"
+    assert judged(CRASH, paused) == "not promised"
+
+
 @pytest.mark.parametrize(
     ("in_flight", "idempotent", "expected"), [(5, False, "not promised"), (1, False, "violated"), (5, True, "violated")]
 )
