@@ -102,7 +102,9 @@ def keeps_committed_records(topic: TopicCase, faults: Faults) -> Given | Withhel
     if not topic.eligible_leader_replicas:
         everybody = faults.may_have_left_the_isr(topic.replication_factor) == topic.replication_factor
         if not topic.flushes_each_message and faults.lost_power and everybody:
-            return Withheld("no eligible leader replicas promises nothing when the last member of the ISR loses power")
+            return Withheld(
+                f"min.insync.replicas={replicas} without eligible leader replicas promises nothing when the ISR's last member loses power"
+            )
     elif not topic.flushes_each_message and faults.lost_power and len(faults.died_uncleanly) >= replicas:
         return Withheld(f"min.insync.replicas={replicas} promises nothing when {replicas} die uncleanly and one of them loses power")
     return Given(f"min.insync.replicas={replicas}")

@@ -110,7 +110,8 @@ def test_without_elr_one_power_loss_is_enough_once_all_others_may_have_left_the_
         assert verdict(report, "durability") == ("violated" if durable else "not promised"), faults
         assert verdict(report, "consistent-read") == ("held" if durable else "not promised"), faults
     assert report.not_promised[0].sentence == (
-        "acks=all with no eligible leader replicas promises nothing when the last member of the ISR loses power: 3 acked records lost"
+        "acks=all with min.insync.replicas=2 without eligible leader replicas promises nothing when the ISR's last member loses power: "
+        "3 acked records lost"
     )
     assert report.settings["eligible.leader.replicas.version"] == "0"
 

@@ -50,6 +50,7 @@ def scenarios(draw: st.DrawFn) -> dict[str, Any]:
     }
     return {
         "name": "drawn",
+        "kafka": draw(st.sampled_from(["4.1", "3.6"])),
         "seed": draw(st.integers(1, 10_000)),
         "cluster": {"config": {"broker.session.timeout.ms": 3000, "broker.heartbeat.interval.ms": 500, "replica.lag.time.max.ms": 4000}},
         "topics": {"orders": {"partitions": draw(st.integers(1, 3)), "config": {"min.insync.replicas": 2}}},
