@@ -16,6 +16,8 @@ from kafkasim.protocol.config import TopicConfig
 from kafkasim.protocol.log import Log
 from kafkasim.protocol.records import LogBatch, RecordBatch, TopicPartition
 
+BUDGET = (250, 40)  # examples, and rules in each
+
 ORDERS = TopicPartition("orders", 0)
 NEVER = 2**63 - 1
 
@@ -85,7 +87,7 @@ class PlainLog:
         epochs = self.epochs()
         known = [other for other, _ in epochs if other <= epoch]
         later = [offset for other, offset in epochs if other > epoch]
-        if epoch < 0 or not (later or known and known[-1] == epoch):
+        if epoch < 0 or not (later or (known and known[-1] == epoch)):
             return (-1, -1)
         return (known[-1] if known else epoch, min(later, default=self.end))
 
@@ -226,4 +228,4 @@ def _places(batches: object) -> list[tuple[int, int, int, int]]:
 
 
 def test_a_log_says_what_a_plain_list_of_its_records_says() -> None:
-    run_state_machine_as_test(LogMachine, settings=budget(400, 40))
+    run_state_machine_as_test(LogMachine, settings=budget(*BUDGET))
