@@ -48,6 +48,7 @@ class Error(Enum):
     BROKER_ID_NOT_REGISTERED = ("BROKER_ID_NOT_REGISTERED", False, True, False)
     INVALID_UPDATE_VERSION = ("INVALID_UPDATE_VERSION", False, True, False)
     INELIGIBLE_REPLICA = ("INELIGIBLE_REPLICA", False, True, False)
+    OPERATION_NOT_ATTEMPTED = ("OPERATION_NOT_ATTEMPTED", False, True, False)
     INVALID_REQUEST = ("INVALID_REQUEST", False, True, False)
     NOT_CONTROLLER = ("NOT_CONTROLLER", True, True, False)
     # What a client says itself, having heard nothing or having given up.
