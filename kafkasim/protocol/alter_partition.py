@@ -40,10 +40,16 @@ class AlterPartitionManager:
         self._unsent: dict[TopicPartition, IsrProposal] = {}  # also those in flight, until they are answered
         self._in_flight: dict[TopicPartition, IsrProposal] = {}
 
-    def submit(self, partition: TopicPartition, proposal: IsrProposal, now: float) -> None:
-        """A leader, with a new proposal; one that it made in an earlier epoch is forgotten."""
+    def submit(self, partition: TopicPartition, proposal: IsrProposal, now: float) -> bool:
+        """A leader, with a new proposal. False: not attempted, for an earlier one of this partition is not answered yet.
+
+        That may be one of an earlier epoch, whose answer will mean nothing any more: the leader has to propose once more after it.
+        """
+        if partition in self._unsent:
+            return False
         self._unsent[partition] = proposal
         self.propagate(now)
+        return True
 
     def answered(self, response: AlterPartitionResponse, now: float) -> list[IsrAnswer]:
         """The controller: what it says to each partition that still waits for this answer. Let them hear it, then `propagate`."""
@@ -58,7 +64,7 @@ class AlterPartitionManager:
         answers = []
         for answer in response.partitions:
             partition = answer[0]
-            if partition in in_flight and self._unsent.get(partition) is in_flight[partition]:
+            if partition in in_flight:
                 del self._unsent[partition]
                 answers.append(answer)
         return answers

@@ -206,10 +206,10 @@ class InSyncReplicas:
     def refused(self, pending: PendingPartitionChange, error: Error) -> None:
         """WHEN the controller answered with `error`. THEN: give up, wait for metadata, or ask again (handleAlterPartitionError).
 
-        Only after INELIGIBLE_REPLICA is it certain that nothing happened and that our partition epoch is right, so only then may the
-        leader go back to the committed state.
+        Only after INELIGIBLE_REPLICA is it certain that nothing happened and that our partition epoch is right, and after
+        OPERATION_NOT_ATTEMPTED that nothing was sent. So only then may the leader go back to the committed state.
         """
-        if error is Error.INELIGIBLE_REPLICA:
+        if error in {Error.INELIGIBLE_REPLICA, Error.OPERATION_NOT_ATTEMPTED}:
             self.state = pending.last_committed
         elif error not in _AWAIT_METADATA:
             self._to_send = pending

@@ -13,7 +13,7 @@ from kafkasim.protocol.alter_partition import AlterPartitionManager
 from kafkasim.protocol.config import BrokerConfig
 from kafkasim.protocol.delayed_fetch import FetchPurgatory
 from kafkasim.protocol.delayed_produce import ProducePurgatory
-from kafkasim.protocol.errors import NO_ERROR
+from kafkasim.protocol.errors import NO_ERROR, Error
 from kafkasim.protocol.hosted_partitions import HostedPartition, HostedPartitions
 from kafkasim.protocol.log_manager import LogManager
 from kafkasim.protocol.messages import (
@@ -387,4 +387,5 @@ class ReplicaManager:
         with_epochs = tuple(
             (member, self._broker_epoch() if member == self._broker_id else partition.broker_epoch_of(member)) for member in proposed.isr
         )
-        self._alter_partitions.submit(partition.partition, (proposed.leader_epoch, proposed.partition_epoch, with_epochs), now)
+        if not self._alter_partitions.submit(partition.partition, (proposed.leader_epoch, proposed.partition_epoch, with_epochs), now):
+            partition.alter_partition_answered(Error.OPERATION_NOT_ATTEMPTED, NO_LEADER, -1, (), -1, now)

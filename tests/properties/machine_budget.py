@@ -17,4 +17,5 @@ def budget(examples: int, steps: int, phases: tuple[Phase, ...] = tuple(Phase)) 
         database=None,
         phases=phases,
         suppress_health_check=HEALTH,
+        report_multiple_bugs=False,
     )

@@ -16,6 +16,8 @@ from kafkasim.protocol.config import TopicConfig
 from kafkasim.protocol.log import Log
 from kafkasim.protocol.records import LogBatch, RecordBatch, TopicPartition
 
+BUDGET = (250, 40)  # examples, and rules in each
+
 ORDERS = TopicPartition("orders", 0)
 NEVER = 2**63 - 1
 
@@ -226,4 +228,4 @@ def _places(batches: object) -> list[tuple[int, int, int, int]]:
 
 
 def test_a_log_says_what_a_plain_list_of_its_records_says() -> None:
-    run_state_machine_as_test(LogMachine, settings=budget(400, 40))
+    run_state_machine_as_test(LogMachine, settings=budget(*BUDGET))

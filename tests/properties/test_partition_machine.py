@@ -23,10 +23,13 @@ from kafkasim.protocol.messages import BrokerRegistration, FetchedPartition, Fet
 from kafkasim.protocol.partition import Partition
 from kafkasim.protocol.records import RecordBatch, TopicPartition
 
+BUDGET = (400, 50)  # examples, and rules in each
+
 ORDERS = TopicPartition("orders", 0)
 REPLICAS = (1, 2, 3)
 LAG_MS = 100.0
 BROKERS = st.sampled_from(REPLICAS)
+REPLICATED = st.sampled_from(["by nobody", "by one", "by all"])
 LEADERS = st.sampled_from([0, 0, 0, 0, *REPLICAS])  # 0: whoever leads in truth; another may believe that it does
 PROPOSAL_ACTS = [
     *["is granted"] * 3,
@@ -195,16 +198,18 @@ class Broker:
 class PartitionMachine(RuleBasedStateMachine):
     """Three brokers. Each rule is one step of one of them, of the controller, or of the network between."""
 
-    @initialize(min_isr=st.integers(1, 2), batches=st.integers(0, 2), isr=st.sampled_from([REPLICAS, REPLICAS, (1, 2), (1,)]))
-    def a_cluster(self, min_isr: int, batches: int, isr: tuple[int, ...]) -> None:
+    @initialize(
+        min_isr=st.integers(1, 2), isr=st.sampled_from([REPLICAS, REPLICAS, (1, 2), (1,)]), batches=st.lists(REPLICATED, max_size=2)
+    )
+    def a_cluster(self, min_isr: int, isr: tuple[int, ...], batches: list[str]) -> None:
         self.now = 0.0
         self.written = 0
         self.config = TopicConfig(min_insync_replicas=min_isr)
         self.truth = Truth(isr)
         self.logs = {broker: Log(ORDERS, self.config) for broker in REPLICAS}
         self.at = {broker: self.start(broker) for broker in REPLICAS}
-        for _ in range(batches):
-            self.a_batch_is_produced(0, -1, 2, True)
+        for replicated in batches:
+            self.a_batch_is_produced(0, -1, 2, replicated)
 
     def start(self, broker: int) -> Broker:
         """A process begins with the metadata as it is now, and with nothing else but its disk."""
@@ -252,8 +257,8 @@ class PartitionMachine(RuleBasedStateMachine):
     def leader(self, at: int) -> Broker:
         return self.at[at or max(1, self.truth.partition.leader)]
 
-    @rule(at=LEADERS, acks=st.sampled_from([-1, 1]), count=st.integers(1, 2), replicated=st.booleans())
-    def a_batch_is_produced(self, at: int, acks: int, count: int, replicated: bool) -> None:
+    @rule(at=LEADERS, acks=st.sampled_from([-1, 1]), count=st.integers(1, 2), replicated=REPLICATED)
+    def a_batch_is_produced(self, at: int, acks: int, count: int, replicated: str) -> None:
         broker = self.leader(at)
         end, view = broker.partition.log.log_end_offset, broker.view
         batch = RecordBatch("shop", range(self.written, self.written + count), 100, self.now)
@@ -267,8 +272,10 @@ class PartitionMachine(RuleBasedStateMachine):
             before = view.high_watermark
             view.advance(end + count, self.now, broker.image)
             assert result == (Error.NONE, end, end + count, view.high_watermark > before)
-        if replicated:
+        if replicated == "by all":
             self.all_keep_up()
+        if replicated == "by one":
+            self.a_follower_keeps_up(min({*self.truth.partition.isr, *REPLICAS[1:]} - {self.truth.partition.leader}), 1)
 
     @rule(follower=BROKERS, act=st.sampled_from(["asks", "asks", "is heard", "is heard", "is heard twice", "is answered", "is answered"]))
     def a_follower(self, follower: int, act: str) -> None:
@@ -346,10 +353,10 @@ class PartitionMachine(RuleBasedStateMachine):
         else:
             broker.partition.append_records_to_follower(fetched, self.now)
 
-    @rule(follower=BROKERS)
-    def a_follower_keeps_up(self, follower: int) -> None:
-        """Question and answer and question, without anything between."""
-        for _ in range(2):
+    @rule(follower=BROKERS, rounds=st.integers(1, 2))
+    def a_follower_keeps_up(self, follower: int, rounds: int) -> None:
+        """Question and answer, without anything between; the second round confirms the first."""
+        for _ in range(rounds):
             self.a_follower_asks(follower, 0)
             self.the_leader_is_asked(follower, False)
             self.a_follower_gets_its_answer(follower)
@@ -357,10 +364,9 @@ class PartitionMachine(RuleBasedStateMachine):
     @rule()
     def all_keep_up(self) -> None:
         """As in a cluster in which nothing happens."""
+        self.all_brokers_read_the_metadata_log()
         for broker in REPLICAS:
-            self.a_broker_reads_the_metadata_log(broker, 9)
-        for broker in REPLICAS:
-            self.a_follower_keeps_up(broker)
+            self.a_follower_keeps_up(broker, 2)
 
     # ------------------------------------------------------------------------------------------------ time, and the ISR
 
@@ -375,7 +381,7 @@ class PartitionMachine(RuleBasedStateMachine):
         """Steady load: whenever a follower asks, there is one batch more. All are heard before anyone is answered."""
         for _ in range(rounds):
             self.now += LAG_MS / 2
-            self.a_batch_is_produced(0, 1, 1, False)
+            self.a_batch_is_produced(0, 1, 1, "by nobody")
             for step in (self.a_follower_asks, self.the_leader_is_asked):
                 for follower in REPLICAS:
                     step(follower, False)
@@ -427,8 +433,8 @@ class PartitionMachine(RuleBasedStateMachine):
         self.proposes(broker)
         assert (broker.proposal is not None) == asked_again
         if error is Error.NONE:
-            # Its own record comes at once. Later than the next proposal, it would take that one back while the controller may grant it: a gap
-            # that Kafka has, too (see Partition.make_leader).
+            # Its own record comes at once. Later than the next proposal, it would take that one back while the controller may grant it:
+            # a gap that Kafka has, too (see Partition.make_leader).
             while broker.read <= self.truth.log.index(granted):
                 self.reads_one(broker)
 
@@ -439,6 +445,10 @@ class PartitionMachine(RuleBasedStateMachine):
         for _ in range(records):
             self.reads_one(self.at[at])
 
+    def all_brokers_read_the_metadata_log(self) -> None:
+        for broker in REPLICAS:
+            self.a_broker_reads_the_metadata_log(broker, len(self.truth.log))
+
     def reads_one(self, broker: Broker) -> None:
         for record in self.truth.log[broker.read :][:1]:
             broker.read += 1
@@ -447,8 +457,8 @@ class PartitionMachine(RuleBasedStateMachine):
             else:
                 self.becomes(broker, record)
 
-    @rule(broker=BROKERS, decision=st.sampled_from(["fence", "unfence", "unfence", "unfence", "elect"]))
-    def the_controller_acts(self, broker: int, decision: str) -> None:
+    @rule(broker=BROKERS, decision=st.sampled_from(["fence", "unfence", "unfence", "unfence", "elect"]), told=st.booleans())
+    def the_controller_acts(self, broker: int, decision: str, told: bool) -> None:
         truth, active = self.truth, self.truth.is_active(broker)
         if decision == "fence" and active:
             truth.fence(broker)
@@ -456,10 +466,16 @@ class PartitionMachine(RuleBasedStateMachine):
             truth.unfence(broker)
         if decision == "elect" and active and broker in truth.partition.isr:
             truth.change(broker, truth.partition.isr)
+        if told:
+            self.all_brokers_read_the_metadata_log()
 
-    @rule(broker=BROKERS, forgotten=st.integers(0, 3))
-    def a_broker_restarts(self, broker: int, forgotten: int) -> None:
-        """Its disk keeps everything, but the checkpoint of the high watermark is old. A fetch of the old process may still be on its way."""
+    @rule(broker=BROKERS, forgotten=st.integers(0, 3), quickly=st.booleans())
+    def a_broker_restarts(self, broker: int, forgotten: int, quickly: bool) -> None:
+        """Its disk keeps everything, but the checkpoint of the high watermark is old. A fetch of the old process may still be on its way;
+        where it all went `quickly`, the leader gets that now.
+        """
+        if quickly:
+            self.a_follower_asks(broker, 0)
         old = self.at[broker]
         if self.truth.is_active(broker):
             self.truth.fence(broker)
@@ -468,6 +484,9 @@ class PartitionMachine(RuleBasedStateMachine):
         self.logs[broker].high_watermark_checkpoint = max(0, old.partition.high_watermark - forgotten)
         self.at[broker] = self.start(broker)
         self.at[broker].request = old.request
+        if quickly:
+            self.the_controller_acts(broker, "unfence", True)
+            self.the_leader_is_asked(broker, False)
 
     # ------------------------------------------------------------------------------------------------ what always holds
 
@@ -510,4 +529,4 @@ def _below(log: Log, offset: int) -> list[RecordBatch]:
 
 
 def test_leaders_believe_what_they_have_seen_and_what_they_hold_for_committed_is_in_every_in_sync_replica() -> None:
-    run_state_machine_as_test(PartitionMachine, settings=budget(500, 50))
+    run_state_machine_as_test(PartitionMachine, settings=budget(*BUDGET))

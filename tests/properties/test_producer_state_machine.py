@@ -15,6 +15,8 @@ from kafkasim.protocol.errors import Error
 from kafkasim.protocol.log import Log
 from kafkasim.protocol.records import LogBatch, RecordBatch, TopicPartition
 
+BUDGET = (250, 40)  # examples, and rules in each
+
 LARGEST = 2147483647
 EXPIRATION_MS = 100.0
 PRODUCERS = st.integers(1, 3)
@@ -174,4 +176,4 @@ class ProducerStateMachine(RuleBasedStateMachine):
 
 
 def test_a_replica_judges_a_producers_batches_as_one_does_who_reads_the_whole_log() -> None:
-    run_state_machine_as_test(ProducerStateMachine, settings=budget(400, 40))
+    run_state_machine_as_test(ProducerStateMachine, settings=budget(*BUDGET))

@@ -225,6 +225,22 @@ def test_a_follower_that_cannot_say_its_epoch_and_is_ahead_of_the_leader_is_cut_
     assert names(pump, 2) == names(pump, 1) == [0]
 
 
+def test_a_follower_whose_log_starts_beyond_the_leaders_end_begins_anew_there() -> None:
+    pump = Cluster(brokers=2)
+    pump.create_topic("orders", replication_factor=2)
+    for number in range(3):
+        pump.request("shop", "broker-1", produce(number, first=number))
+    pump.crash("broker-2")
+    pump.disks[2].logs[ORDERS].increment_log_start_offset(2)
+    pump.disks[2].logs[ORDERS].leader_epochs.clear()
+    pump.partition(1).truncate_to(1)
+    pump.advance(12_000)
+    pump.start_broker(2)
+    pump.advance(1_000)
+    pump.request("shop", "broker-1", produce(7, first=7))
+    assert (pump.partition(2).log.log_start_offset, names(pump, 2)) == (1, [7])
+
+
 def test_an_isr_proposal_refused_as_a_whole_is_repeated_until_it_is_heard() -> None:
     pump = cluster()
     pump.crash("broker-3")

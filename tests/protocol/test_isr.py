@@ -75,8 +75,9 @@ def refused_with(error: Error) -> tuple[InSyncReplicas, PendingPartitionChange]:
     return in_sync, pending
 
 
-def test_an_ineligible_replica_takes_the_leader_back_to_the_committed_isr() -> None:
-    in_sync, _ = refused_with(Error.INELIGIBLE_REPLICA)
+@pytest.mark.parametrize("error", [Error.INELIGIBLE_REPLICA, Error.OPERATION_NOT_ATTEMPTED])
+def test_where_certainly_nothing_happened_the_leader_goes_back_to_the_committed_isr(error: Error) -> None:
+    in_sync, _ = refused_with(error)
     assert in_sync.state == CommittedPartitionState((1, 2))
     assert in_sync.take() is None
 
