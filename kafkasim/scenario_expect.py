@@ -45,6 +45,7 @@ FINDINGS = (
     "diverged",
     "unfinished_drain",
     "skipped_by_reset",
+    "overtaken_by_retention",
     "passed_by_commit",
     "not_reached",
     "no_effect",

@@ -114,7 +114,7 @@ controlled.shutdown.retry.backoff.ms group.coordinator.new.enable inter.broker.p
 leader.imbalance.per.broker.percentage log.message.downconversion.enable log.message.format.version
 log.message.timestamp.difference.max.ms metadata.log.segment.min.bytes offsets.commit.required.acks
 password.encoder.cipher.algorithm password.encoder.iterations password.encoder.key.length password.encoder.keyfactory.algorithm
-password.encoder.old.secret password.encoder.secret producer.id.expiration.check.interval.ms
+password.encoder.old.secret password.encoder.secret
 remote.log.manager.task.retry.backoff.max.ms remote.log.manager.task.retry.backoff.ms remote.log.manager.task.retry.jitter
 reserved.broker.max.id server.max.startup.time.ms unstable.api.versions.enable zookeeper.clientCnxnSocket zookeeper.connect
 zookeeper.connection.timeout.ms zookeeper.max.in.flight.requests zookeeper.metadata.migration.enable

@@ -32,7 +32,8 @@ def kafkas_own_words(section: str) -> dict[str, str]:
     """name -> default, as 3.6.2 prints it."""
     text = (Path(__file__).parent / "kafka-3.6-defaults.txt").read_text().split(f"## {section} ")[1].split("\n## ")[0]
     lines = [line.partition(" = ") for line in text.splitlines()[1:] if line]
-    return {name: rest.partition("| valid:")[0].strip() for name, _, rest in lines}
+    internal = {"log.initial.task.delay.ms": "30000"} if section == "KafkaConfig" else {}  # defineInternal in LogConfig: not printed
+    return {name: rest.partition("| valid:")[0].strip() for name, _, rest in lines} | internal
 
 
 # --- names and defaults ---------------------------------------------------------------------------------------------------------
@@ -109,7 +110,9 @@ class ThreeOf(Three):
 
     def start(self, broker: int) -> Partition:
         config = BrokerConfig()
-        return Partition(ORDERS, broker, self.logs[broker], self.config, config, self.events.append, self.brokers, self.behaviours)
+        return Partition(
+            ORDERS, broker, self.logs[broker], self.config, config, self.events.append, self.brokers, behaviours=self.behaviours
+        )
 
 
 def test_below_min_insync_replicas_acks_1_is_visible_in_3_6_and_invisible_in_4_1() -> None:
