@@ -19,7 +19,7 @@ class Channel:
         self.busy = False
         self.sent: list[AlterPartitionRequest] = []
 
-    def send(self, request: AlterPartitionRequest, now: float) -> None:
+    def send(self, request: AlterPartitionRequest, _now: float) -> None:
         self.busy = True
         self.sent.append(request)
 
