@@ -82,6 +82,7 @@ def config_findings(scenario: Scenario, places: tuple[Place, ...]) -> list[Findi
         place = next(place for place in places if place.location == ("consumers", index, "config"))
         found += _commit_findings(place, consumer)
         found += _session_findings(place, places[0])
+        found += _duration_findings(place, consumer)
     return found
 
 
@@ -111,6 +112,19 @@ def _session_findings(place: Place, brokers: Place) -> list[Finding]:
     bound = f"below group.min.session.timeout.ms ({shortest})" if session < shortest else f"above group.max.session.timeout.ms ({longest})"
     sentence = f"session.timeout.ms {session} is {bound}: brokers answer INVALID_SESSION_TIMEOUT, and no member ever joins its group"
     return [Finding((*place.location, "session.timeout.ms"), sentence, (brokers.location, place.location))]
+
+
+def _duration_findings(place: Place, consumer: ConsumerGroup) -> list[Finding]:
+    """Before there is a record, by_duration gives no position (fetcher.py), and the warm-up, which waits for one, would never end."""
+    reset = getattr(place.parsed.config, "auto_offset_reset", "")
+    if not reset.startswith("by_duration:") or consumer.start_ms or consumer.committed != "nothing":
+        return []
+    sentence = (
+        f"auto.offset.reset {reset} finds no position in a topic that is empty, and before the first record it is; "
+        "let the group begin later (`start: 1s`), or where it has been (`committed: beginning`)"
+    )
+    rests_on = tuple((*place.location[:-1], key) for key in ("start", "committed"))
+    return [Finding((*place.location, "auto.offset.reset"), sentence, rests_on)]
 
 
 def defaults(kind: Kind, profile: Profile) -> Config:

@@ -139,6 +139,9 @@ class ConsumerGroup(Part):
     start_ms: Duration = Field(
         default=0.0, alias="start", description="when it joins, counted from the start of the workload", json_schema_extra={"default": "0s"}
     )
+    committed: Literal["nothing", "beginning"] = Field(
+        default="nothing", description="what the group has committed before the run: nothing, or the beginning of every partition"
+    )
     commit: Literal["after-processing", "before-processing", "auto", "worker-threads"] = Field(
         default="after-processing", description="when offsets are committed; sets enable.auto.commit unless the configuration does"
     )

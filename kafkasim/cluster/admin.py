@@ -13,7 +13,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, NamedTuple, TypeVar
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, ElectionType, IsolationLevel, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    Consumer,
+    ConsumerGroupTopicPartitions,
+    ElectionType,
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    TopicPartition,
+)
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # documented there, but not in its __all__
     AdminClient,
     AlterConfigOpType,
@@ -240,6 +249,19 @@ class Admin:
 
         return self._patiently(f"set {name} of {topic}", ask, _ACTION_S)
 
+    def commit_beginning(self, group: str, topics: Sequence[tuple[str, int]]) -> None:
+        """Set the group's offsets to 0 in every partition of these (topic, number of partitions), as kafka-consumer-groups.sh would."""
+        zeros = [TopicPartition(topic, index, 0) for topic, partitions in topics for index in range(partitions)]
+
+        def alter() -> None:
+            wanted = [ConsumerGroupTopicPartitions(group, zeros)]
+            for future in self._admin.alter_consumer_group_offsets(wanted, request_timeout=_REQUEST_S).values():
+                for answered in _result(future).topic_partitions:
+                    if answered.error is not None:
+                        raise KafkaException(answered.error)
+
+        self._patiently(f"set the offsets of {group}", alter)
+
     # ------------------------------------------------------------------------------------------------ reading
 
     def end_offsets(self, topic: str, partitions: int) -> list[int | None]:
@@ -349,7 +371,7 @@ _READING: Mapping[str, Any] = {
     "enable.auto.commit": False,
     "enable.partition.eof": True,
     "isolation.level": "read_uncommitted",
-    "auto.offset.reset": "error",
+    "auto.offset.reset": "earliest",  # retention may move the start of the log while it is being read: what it takes has expired, too
     "socket.timeout.ms": 10000,  # one answer may be long
     "fetch.wait.max.ms": 50,
     "fetch.error.backoff.ms": 50,

@@ -10,6 +10,7 @@ from kafkasim.backend import Tick
 from kafkasim.cluster.casting import Cast, as_kafka_writes
 from kafkasim.cluster.clock import RealClock
 from kafkasim.cluster.errors import ClusterError
+from kafkasim.cluster.final_log import joined, removed_by_retention
 from kafkasim.cluster.identity import decode
 from kafkasim.cluster.names import Names
 from kafkasim.cluster.recording import rebase
@@ -125,6 +126,10 @@ class Run:
             application.prepare()
         self._need(self._all_ready, "the clients did not start")
         self._need(self._topics_ready, "the topics did not get ready")
+        for group in self._scenario.consumers:
+            if group.committed == "beginning":
+                partitions = [(self._names.topics[topic], self._scenario.topics[topic].partitions) for topic in group.topics]
+                self._site.admin.commit_beginning(self._names.groups[group.group], partitions)
         early = [name for group in self._scenario.consumers if not group.start_ms for name in group.nodes]
         for name in early:
             applications[name].start()
@@ -224,7 +229,7 @@ class Run:
     # ------------------------------------------------------------------------------------------------ evidence
 
     def _read_final_log(self) -> None:
-        """What a fresh consumer reads: every partition, from the log's start to its high watermark."""
+        """What a fresh consumer reads, every partition to its high watermark; and before it, what retention removed."""
         self._say("reading the log")
         producers = [producer.name for producer in self._scenario.producers]
         for partition in self._cluster.view.partitions:
@@ -246,17 +251,14 @@ class Run:
                 tell(event if partition is None else event._replace(partition=TopicPartition(named[partition.topic], partition.partition)))
 
     def _entries(self, partition: TopicPartition, producers: list[str]) -> list[LogEntry]:
-        entries: list[LogEntry] = []
-        start, producer, first, length = 0, -1, 0, 0
-        for chunk in self._site.admin.read_log(*self._names.real(partition), timeout_s=30.0):
-            for offset, value in chunk:
-                of, number = decode(value)
-                if length and of == producer and number == first + length and offset == start + length:
-                    length += 1
-                    continue
-                if length:
-                    entries.append(LogEntry(str(partition), start, producers[producer], range(first, first + length)))
-                start, producer, first, length = offset, of, number, 1
-        if length:
-            entries.append(LogEntry(str(partition), start, producers[producer], range(first, first + length)))
-        return entries
+        """What a reader finds; and before it, as far as anybody knows, what retention has removed."""
+        chunks = self._site.admin.read_log(*self._names.real(partition), timeout_s=30.0)
+        found = ((offset, *decode(value)) for chunk in chunks for offset, value in chunk)
+        there = list(joined(str(partition), ((offset, producers[of], number) for offset, of, number in found)))
+        end = self._end_offsets(partition.topic)[partition.partition] or 0
+        gone, unknown = removed_by_retention(str(partition), end, there, self._ledger.callbacks, self._ledger.handled)
+        if unknown:
+            self._ledger.notes.append(
+                f"retention removed {unknown} records of {partition} of which nobody had been told the offset: they count as never written"
+            )
+        return gone + there

@@ -150,6 +150,7 @@ class Log:
             self.segments.catch_up(batches)  # a segment that has begun stays, be it empty after the cut
             del batches[keep:]
             self.log_end_offset = removed[0].base_offset
+            self.log_start_offset = min(self.log_start_offset, self.log_end_offset)
             self.recovery_point = min(self.recovery_point, self.log_end_offset)
             self.late_writes = {offset: when for offset, when in self.late_writes.items() if offset <= self.log_end_offset}
             self.producers.truncate_and_reload(self.log_start_offset, self.log_end_offset, batches)

@@ -16,12 +16,15 @@ from kafkasim.protocol.calls import CloseClient
 from kafkasim.protocol.consumer import Consumer
 from kafkasim.protocol.controller import Controller, CreateTopic
 from kafkasim.protocol.group_coordinator import offsets_partition_of
+from kafkasim.protocol.messages import OffsetCommitRequest
 from kafkasim.protocol.node import Output, broker_name, controller_name
 from kafkasim.protocol.producer import Producer
+from kafkasim.protocol.records import OffsetAndEpoch, TopicPartition
 from kafkasim.protocol.replication_control import ControllerState
 from kafkasim.protocol.truncation_policy import GENERATIONS
 from kafkasim.randomness import Streams
 from kafkasim.scenario import Scenario
+from kafkasim.scenario_parts import ConsumerGroup
 from kafkasim.simulator import clients
 from kafkasim.simulator.administrator import Administrator
 from kafkasim.simulator.consuming import ConsumingApplication, Desk
@@ -110,6 +113,22 @@ class SimulatedCluster:
             factor = min(self._broker_config.offsets_topic_replication_factor, len(self.disks))
             first = placed + (-used[0]) % len(self.disks)  # the first of those that exist goes to the next broker
             self.driver.inject(host, CreateTopic(OFFSETS_TOPIC, tuple(used), factor, self._topic_configs[OFFSETS_TOPIC], first))
+
+    def leads_group(self, group: str) -> bool:
+        """Whether the group's coordinator has read in the metadata log that it is that."""
+        partition = TopicPartition(OFFSETS_TOPIC, offsets_partition_of(group, self.scenario.offsets_partitions))
+        broker_id = self.view.leader(partition)
+        broker = None if broker_id is None else self.driver.hosts[broker_name(broker_id)].node
+        hosted = broker.replica_manager.hosted.get(partition) if isinstance(broker, Broker) else None
+        return hosted is not None and hosted.partition.is_leader
+
+    def commit_beginning(self, group: ConsumerGroup) -> None:
+        """Somebody has set the group's offsets before it starts, as kafka-consumer-groups.sh --reset-offsets --to-earliest does."""
+        broker_id = self.view.coordinator(group.group)
+        assert broker_id is not None, "leads_group() has been asked"
+        partitions = [TopicPartition(topic, index) for topic in group.topics for index in range(self.scenario.topics[topic].partitions)]
+        offsets = tuple([OffsetAndEpoch(partition, 0) for partition in partitions])
+        self.driver.inject(self.driver.hosts[broker_name(broker_id)], OffsetCommitRequest(0, group.group, -1, "", offsets))
 
     def add_producers(self, zero: float) -> None:
         """Start every producer; its first record is due at `zero`."""

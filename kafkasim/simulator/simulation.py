@@ -127,6 +127,7 @@ class Run:
             "the topics did not get ready",
             "are network.latency.ms and replica.lag.time.max.ms reasonable?",
         )
+        self._commit_beginnings()
         cluster.add_consumers(None)
         self._need(
             self._groups_stable,
@@ -139,6 +140,17 @@ class Run:
         cluster.progress.zero = zero
         cluster.add_producers(zero)
         cluster.add_consumers(zero)
+
+    def _commit_beginnings(self) -> None:
+        for group in self._cluster.scenario.consumers:
+            if group.committed == "beginning":
+                name = group.group
+                self._need(
+                    lambda name=name: self._cluster.leads_group(name),  # type: ignore[misc]  # bound early
+                    f"the group {name} found no coordinator",
+                    "are network.latency.ms and replica.lag.time.max.ms reasonable?",
+                )
+                self._cluster.commit_beginning(group)
 
     def _idle_pause(self) -> float:
         """A draw for each periodic task that decides something, so that each stands at a uniform point of its own period."""

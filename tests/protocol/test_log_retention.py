@@ -236,3 +236,22 @@ def test_a_broker_whose_topics_keep_everything_for_long_is_not_woken_for_retenti
     before = pump.events
     pump.advance(60_000)
     assert pump.events - before < 3_000
+
+
+def test_a_broker_that_comes_back_after_retention_has_passed_it_asks_for_both_bounds_and_begins_at_the_leaders_start() -> None:
+    pump = Cluster(config=BrokerConfig(log_retention_check_interval_ms=1_000, log_initial_task_delay_ms=0, broker_session_timeout_ms=3_000))
+    pump.create_topic("orders", retention_ms=2_000, segment_ms=500)
+    pump.request("shop", "broker-1", produce(count=3))
+    pump.advance(100)
+    pump.crash("broker-3")
+    pump.advance(4_000)
+    pump.request("shop", "broker-1", produce(count=4))
+    pump.advance(4_000)
+    leader, follower = pump.disks[1].logs[ORDERS_0], pump.disks[3].logs[ORDERS_0]
+    assert (leader.log_start_offset, leader.log_end_offset) == (7, 7)
+    assert (follower.log_start_offset, follower.log_end_offset) == (0, 3)
+    pump.start_broker(3)
+    pump.advance(1_500)
+    assert (follower.log_start_offset, follower.log_end_offset) == (7, 7)
+    pump.request("shop", "broker-1", produce(count=5))
+    assert [batch.base_offset for batch in follower.batches] == [7]
