@@ -282,7 +282,7 @@ class Broker:
                 self._coordinators.partition_changed(partition, now)
         for record in response.records:
             if type(record) is ConfigRecord:
-                self._replicas.alter_topic_config(record.topic, record.name, record.value)
+                self._replicas.alter_topic_config(record.topic, record.name, record.value, now)
         self._fetch_metadata(now)
         self._maybe_caught_up(now)
         self._trace_fencing()

@@ -55,7 +55,7 @@ class Log:
         self.config = config
         self.batches: list[LogBatch] = []
         self.expired: list[LogBatch] = []
-        self.segments = LogSegments(config)
+        self.segments = LogSegments()
         self.appends = 0  # batches ever written: what a slow disk has to do
         self.log_start_offset = 0
         self.log_end_offset = 0
@@ -147,7 +147,7 @@ class Log:
             keep -= 1
         removed = tuple(batches[keep:])
         if removed:
-            self.segments.catch_up(batches)  # a segment that has begun stays, be it empty after the cut
+            self.segments.catch_up(batches, self.config)  # a segment that has begun stays, be it empty after the cut
             del batches[keep:]
             self.log_end_offset = removed[0].base_offset
             self.log_start_offset = min(self.log_start_offset, self.log_end_offset)
@@ -214,7 +214,7 @@ class Log:
         its checksum in LogLoader's recovery and goes whole. The checkpoint files survive: Kafka syncs them when it writes them.
         A segment is flushed when the next one begins (UnifiedLog.roll). Simplified: at once, where Kafka leaves it to a thread.
         """
-        self.segments.catch_up(self.batches)
+        self.segments.catch_up(self.batches, self.config)
         return self.truncate_to(max(self.recovery_point, keep_until, self.segments.active.base_offset))
 
     def _append(self, log_batch: LogBatch, now: float) -> None:

@@ -24,7 +24,7 @@ def delete_old_segments(log: Log, high_watermark: int, now: float) -> tuple[LogB
 
     In Kafka's order: what the log's start has passed (a follower's moves with its leader's), then by size, then by age.
     """
-    log.segments.catch_up(log.batches)
+    log.segments.catch_up(log.batches, log.config)
     removed = _delete(log, high_watermark, lambda _segment, upper_bound: upper_bound <= log.log_start_offset, may_roll=False)
     if log.config.deletes_old_segments:
         removed += _by_size(log, high_watermark) + _by_age(log, high_watermark, now)
@@ -43,7 +43,7 @@ def first_expiry(log: Log, now: float) -> float:
         return inf
     if config.retention_bytes >= 0:
         return now
-    log.segments.catch_up(log.batches)
+    log.segments.catch_up(log.batches, log.config)
     oldest = log.segments.segments[0]
     return (oldest.largest_timestamp if oldest.size else now) + config.retention_ms if config.retention_ms >= 0 else inf
 

@@ -50,10 +50,9 @@ class LogSegment:
 class LogSegments:
     """The segments of one log, oldest first, at least one; the last is the active one. `end_offset`: how far batches have been read."""
 
-    __slots__ = ("_config", "end_offset", "segments")
+    __slots__ = ("end_offset", "segments")
 
-    def __init__(self, config: TopicConfig) -> None:
-        self._config = config
+    def __init__(self) -> None:
         self.segments = [LogSegment(0)]
         self.end_offset = 0
 
@@ -70,10 +69,10 @@ class LogSegments:
         """Bytes of all segments."""
         return sum(segment.size for segment in self.segments)
 
-    def catch_up(self, batches: Sequence[LogBatch]) -> None:
+    def catch_up(self, batches: Sequence[LogBatch], config: TopicConfig) -> None:
         """Put the batches that were appended since the last look where they belong (UnifiedLog.maybeRoll)."""
         for base_offset, next_offset, _, batch, _ in batches[bisect_left(batches, self.end_offset, key=_BASE_OFFSET) :]:
-            if self.active.should_roll(batch.size, batch.created, self._config):
+            if self.active.should_roll(batch.size, batch.created, config):
                 self.segments.append(LogSegment(base_offset))
             self.active.add(batch.size, batch.created)
             self.end_offset = next_offset

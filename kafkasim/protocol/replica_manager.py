@@ -221,9 +221,10 @@ class ReplicaManager:
             self._logs.arm_retention(now)
         return renewed
 
-    def alter_topic_config(self, topic: str, name: str, value: float) -> None:
+    def alter_topic_config(self, topic: str, name: str, value: float, now: float) -> None:
         """The metadata log, with another setting of a topic (TopicConfigHandler). Nobody who waits is asked again for it."""
         config = self._logs.alter_topic_config(topic, name, value)
+        self._logs.arm_retention(now)
         for hosted in self.hosted.values():
             if hosted.partition.partition.topic == topic:
                 hosted.partition.config_changed(config)

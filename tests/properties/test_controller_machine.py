@@ -68,7 +68,7 @@ class Part:
 
     def settled(self, isr: tuple[int, ...], alive: Callable[[int], bool], with_elr: bool, lost: int = -1, preferred: bool = False) -> Part:
         """This partition once its ISR is to be `isr`, and the broker `lost` may lack what it had."""
-        elr = (self.elr | set(self.isr)) - {*isr, lost} if with_elr and len(isr) < self.min_isr else set()
+        elr = (self.elr | set(self.isr)) - {*isr, lost} if with_elr and len(isr) < min(self.min_isr, len(self.replicas)) else set()
         entitled = [replica for replica in self.replicas if replica in (isr or elr) and alive(replica)]
         unclean = False
         if preferred and self.replicas[0] in entitled:
@@ -335,7 +335,7 @@ class ControllerMachine(RuleBasedStateMachine):
         config = TopicConfig(min_insync_replicas=min_isr, unclean_leader_election_enable=unclean)
         self.controller.receive(CreateTopic(topic, (0,), factor, config, first), "", self.now)
         name = TopicPartition(topic, 0)
-        model.parts[name] = Part(replicas, isr, isr[0], min(min_isr, factor), unclean, complete=set(replicas))
+        model.parts[name] = Part(replicas, isr, isr[0], min_isr, unclean, complete=set(replicas))
 
     @rule(
         data=st.data(), topic=st.integers(1, 3), shrinks=st.booleans(), wrong=st.sampled_from([*[""] * 5, "leader", "past", "epoch", "isr"])
@@ -382,7 +382,7 @@ class ControllerMachine(RuleBasedStateMachine):
     def records_are_committed(self, topic: int) -> None:
         """They are in every member of the ISR, and need be nowhere else. Below min.insync.replicas nothing is committed (KAFKA-15583)."""
         part = self.model.parts.get(TopicPartition(f"topic-{topic}", 0))
-        if part is not None and part.leader != -1 and len(part.isr) >= part.min_isr:
+        if part is not None and part.leader != -1 and len(part.isr) >= min(part.min_isr, len(part.replicas)):
             part.complete &= set(part.isr)
 
     # ------------------------------------------------------------------------------------------------ what always holds
@@ -414,7 +414,7 @@ class ControllerMachine(RuleBasedStateMachine):
             if self.model.with_elr or partition.leader != -1:
                 assert all(image.is_active(member) for member in isr)
             assert not isr & elr
-            assert not elr or (self.model.with_elr and len(isr) < partition.min_insync_replicas)
+            assert not elr or (self.model.with_elr and len(isr) < min(partition.min_insync_replicas, len(partition.replicas)))
             assert isr or (self.model.with_elr and partition.leader == -1)
 
     @invariant()

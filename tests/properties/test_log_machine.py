@@ -14,6 +14,7 @@ from machine_budget import budget
 
 from kafkasim.protocol.config import TopicConfig
 from kafkasim.protocol.log import Log
+from kafkasim.protocol.log_retention import delete_old_segments
 from kafkasim.protocol.records import LogBatch, RecordBatch, TopicPartition
 
 BUDGET = (250, 40)  # examples, and rules in each
@@ -97,7 +98,7 @@ class LogMachine(RuleBasedStateMachine):
 
     @initialize(flush_messages=st.sampled_from([1, 5, NEVER]))
     def a_new_log(self, flush_messages: int) -> None:
-        self.log = Log(ORDERS, TopicConfig(flush_messages=flush_messages))
+        self.log = Log(ORDERS, TopicConfig(flush_messages=flush_messages, segment_bytes=1))
         self.model = PlainLog(flush_messages)
         self.epoch = 0
         self.written = 0
@@ -150,12 +151,14 @@ class LogMachine(RuleBasedStateMachine):
         self.model.records, self.model.led = [], None
         self.model.start = self.model.end = self.model.flushed = offset
 
-    @precondition(lambda self: self.model.end > self.model.start)
+    @precondition(lambda self: len(self.model.live()) > 1)
     @rule(data=st.data())
     def retention_deletes(self, data: st.DataObject) -> None:
-        offset = data.draw(st.sampled_from([batch.next_offset for batch in self.model.live()]), "offset")
+        """Every segment holds one batch here. The last one stays: it is the active segment."""
+        offset = data.draw(st.sampled_from([batch.next_offset for batch in self.model.live()[:-1]]), "offset")
         before = self.model.live()
-        removed = self.log.increment_log_start_offset(offset)
+        self.log.increment_log_start_offset(offset)
+        removed = delete_old_segments(self.log, self.log.log_end_offset, now=0.0)
         self.model.start = offset
         self.model.flushed = max(self.model.flushed, offset)
         assert _places(removed) == _places(before[: len(before) - len(self.model.live())])

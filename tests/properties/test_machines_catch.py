@@ -85,7 +85,7 @@ PRODUCERS = (
     Planted("sequence numbers do not wrap", producer_state, "_SEQUENCE_MASK", lambda _: 0xFFFFFFFF),
     Planted("a new epoch begins anywhere", ProducerStateManager, "check_append", _a_new_epoch_begins_anywhere),
     Planted("a duplicate may have another length", ProducerStateManager, "find_duplicate_batch", _the_first_sequence_decides),
-    Planted("what was cut away is still a duplicate", ProducerStateManager, "truncate_from_end", lambda *_: None),
+    Planted("what was cut away is still a duplicate", ProducerStateManager, "truncate_and_reload", lambda *_: None),
 )  # fmt: skip
 
 PARTITION = (

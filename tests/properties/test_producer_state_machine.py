@@ -30,10 +30,32 @@ def last_sequence(batch: RecordBatch) -> int:
 
 
 class PlainProducers:
-    """All batches of each producer that a replica has seen, the oldest first."""
+    """All batches of each producer that a replica has seen, the oldest first. A snapshot: where the log ended, and the newest of each."""
 
     def __init__(self) -> None:
         self.seen: dict[int, list[LogBatch]] = {}
+        self.snapshots: list[tuple[int, list[LogBatch]]] = []
+
+    def snapshot(self, end: int) -> None:
+        if end > max((offset for offset, _ in self.snapshots), default=0):
+            self.snapshots.append((end, [batches[-1] for batches in self.seen.values()]))
+
+    def cut(self, start: int, left: list[LogBatch], end: int) -> None:
+        """The log ends at `end` now, with `left` in it: read the last snapshot that is still true, and what was appended after it."""
+        self.snapshots = [(offset, newest) for offset, newest in self.snapshots if start < offset <= end]
+        if self.seen:
+            offset, newest = self.snapshots[-1] if self.snapshots else (start, [])
+            self.seen = {}
+            for log_batch in [*newest, *(log_batch for log_batch in left if log_batch.base_offset >= offset)]:
+                self.seen.setdefault(log_batch.batch.producer_id, []).append(log_batch)
+            self.snapshot(end)
+
+    def opened(self, end: int) -> None:
+        """A new process knows the newest batch of each."""
+        if not self.snapshots or self.snapshots[-1][0] != end:
+            self.snapshots = []
+            self.snapshot(end)
+        self.seen = {producer_id: batches[-1:] for producer_id, batches in self.seen.items()}
 
     def in_epoch(self, producer_id: int) -> list[LogBatch]:
         """Those of the newest epoch since it last changed."""
@@ -136,24 +158,31 @@ class ProducerStateMachine(RuleBasedStateMachine):
 
     @rule(data=st.data())
     def is_cut(self, data: st.DataObject) -> None:
-        """A producer that lost a batch is known by what is left of it in the log."""
+        """Who was forgotten and has batches in what is left is known again."""
         offset = data.draw(st.integers(max(self.log.log_start_offset, self.log.log_end_offset - 12), self.log.log_end_offset), "offset")
-        removed = {id(log_batch.batch) for log_batch in self.log.truncate_to(offset)}
-        for producer_id, seen in list(self.model.seen.items()):
-            if any(id(log_batch.batch) in removed for log_batch in seen):
-                self.model.seen[producer_id] = [left for left in self.log.batches if left.batch.producer_id == producer_id]
+        if self.log.truncate_to(offset):
+            self.model.cut(self.log.log_start_offset, self.log.batches, self.log.log_end_offset)
+
+    @rule(cleanly=st.booleans())
+    def its_process_starts_anew(self, cleanly: bool) -> None:
+        if cleanly:
+            self.log.close(self.now)
+            self.model.snapshot(self.log.log_end_offset)
+        self.log.load()
+        self.model.opened(self.log.log_end_offset)
 
     @rule(data=st.data())
     def retention_deletes(self, data: st.DataObject) -> None:
         """Which producers know nothing of."""
         ends = [log_batch.next_offset for log_batch in self.log.batches]
         if ends:
-            self.log.increment_log_start_offset(data.draw(st.sampled_from(ends[:3]), "offset"))
+            self.log.remove_below(data.draw(st.sampled_from(ends[:3]), "offset"))
 
     @rule(offset=st.integers(0, 5))
     def is_thrown_away(self, offset: int) -> None:
         self.log.truncate_fully_and_start_at(offset)
         self.model.seen.clear()
+        self.model.snapshots.clear()
 
     @rule(waited=st.sampled_from([1.0, EXPIRATION_MS / 2, EXPIRATION_MS]))
     def time_passes_and_the_silent_are_forgotten(self, waited: float) -> None:

@@ -1,8 +1,11 @@
+from dataclasses import replace
+
 from pump import ORDERS, Cluster, produce
 
 from kafkasim.protocol.broker import BecameFollower, BeginControlledShutdown
 from kafkasim.protocol.errors import Error
 from kafkasim.protocol.local_replica import Truncated
+from kafkasim.protocol.log_retention import delete_old_segments
 from kafkasim.protocol.messages import FetchPartition, FetchRequest
 from kafkasim.protocol.node import Disconnected
 from kafkasim.protocol.partition import LeaderEpochStarted
@@ -231,8 +234,11 @@ def test_a_follower_whose_log_starts_beyond_the_leaders_end_begins_anew_there() 
     for number in range(3):
         pump.request("shop", "broker-1", produce(number, first=number))
     pump.crash("broker-2")
-    pump.disks[2].logs[ORDERS].increment_log_start_offset(2)
-    pump.disks[2].logs[ORDERS].leader_epochs.clear()
+    log = pump.disks[2].logs[ORDERS]
+    log.config = replace(log.config, segment_bytes=1)  # a segment a batch
+    log.increment_log_start_offset(2)
+    assert len(delete_old_segments(log, high_watermark=3, now=0.0)) == 2
+    log.leader_epochs.clear()
     pump.partition(1).truncate_to(1)
     pump.advance(12_000)
     pump.start_broker(2)

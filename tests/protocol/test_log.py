@@ -5,6 +5,7 @@ import pytest
 from kafkasim.protocol.config import TopicConfig
 from kafkasim.protocol.errors import Error
 from kafkasim.protocol.log import Log
+from kafkasim.protocol.log_retention import delete_old_segments
 from kafkasim.protocol.records import RecordBatch, TopicPartition
 
 ORDERS = TopicPartition("orders", 0)
@@ -86,8 +87,9 @@ def test_a_batch_that_straddles_the_truncation_offset_goes_whole() -> None:
 
 
 def test_truncation_below_the_start_of_the_log_begins_it_anew_at_the_offset() -> None:
-    log = log_of(4, epoch=1)
+    log = log_of(4, epoch=1, config=TopicConfig(segment_bytes=1))  # a segment a batch
     log.increment_log_start_offset(20)
+    assert bases(delete_old_segments(log, high_watermark=40, now=0.0)) == [0, 10]
     assert bases(log.truncate_to(10)) == [20, 30]
     assert (log.log_start_offset, log.log_end_offset, log.recovery_point, log.latest_epoch) == (10, 10, 10, -1)
     assert bases([log.append_as_leader(batch_of(0), leader_epoch=2, now=0.0)]) == [10]

@@ -13,7 +13,7 @@ ORDERS = TopicPartition("orders", 0)
 
 
 def bases(log: Log) -> list[int]:
-    log.segments.catch_up(log.batches)
+    log.segments.catch_up(log.batches, log.config)
     return [segment.base_offset for segment in log.segments.segments]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from three_brokers import ORDERS, Three, batch_of
 
@@ -158,6 +160,9 @@ def test_a_follower_whose_retention_went_beyond_the_end_of_an_unclean_leader_beg
     three.replicate(1, 3)
     three.logs[1].increment_log_start_offset(20)
     three.replicate(1, 3)
+    three.logs[3].config = replace(three.logs[3].config, segment_bytes=1)  # a segment a batch
+    three.at[3].delete_old_segments(0.0)
+    assert three.numbers(3) == list(range(20, 30))
     assert three.logs[3].log_start_offset == 20
     three.elect(2, leader_epoch=2, isr=(2,))
     three.at[2].append_records_to_leader(batch_of(30), acks=1, now=0.0)
