@@ -32,15 +32,20 @@ class Record(NamedTuple):
 
 
 class PlainLog:
-    """All records since the log last began anew, and three numbers. `led`: a leader began this epoch at the end, and wrote nothing yet."""
+    """All records since the log last began anew, and four numbers. `led`: a leader began this epoch at the end, and wrote nothing yet.
+
+    `rolled`: where the active segment begins. Each takes one batch, and what lies before the active one is flushed.
+    """
 
     def __init__(self, flush_messages: int) -> None:
         self.flush_messages = flush_messages
         self.records: list[Record] = []
-        self.end = self.start = self.flushed = 0
+        self.end = self.start = self.flushed = self.rolled = 0
         self.led: int | None = None
 
     def append(self, batch: RecordBatch, epoch: int) -> None:
+        if self.end > self.rolled:
+            self.rolled = self.end
         self.records += [Record(self.end + number, epoch, batch) for number in range(batch.count)]
         self.end += batch.count
         self.led = None
@@ -56,6 +61,7 @@ class PlainLog:
         if offset < self.start:
             self.records, self.end, self.start = [], offset, offset
         self.flushed = min(self.flushed, self.end)
+        self.rolled = min(self.rolled, self.end)
         self.opened()
 
     def opened(self) -> None:
@@ -149,7 +155,7 @@ class LogMachine(RuleBasedStateMachine):
         removed = self.log.truncate_fully_and_start_at(offset)
         assert _places(removed) == _places(self.model.live())
         self.model.records, self.model.led = [], None
-        self.model.start = self.model.end = self.model.flushed = offset
+        self.model.start = self.model.end = self.model.flushed = self.model.rolled = offset
 
     @precondition(lambda self: len(self.model.live()) > 1)
     @rule(data=st.data())
@@ -172,7 +178,7 @@ class LogMachine(RuleBasedStateMachine):
     def power_fails(self, data: st.DataObject) -> None:
         written_back = data.draw(st.integers(0, self.model.end), "written back")
         self.log.lose_unflushed(written_back)
-        self.model.cut(max(self.model.flushed, written_back))
+        self.model.cut(max(self.model.flushed, self.model.rolled, written_back))
 
     @rule()
     def is_opened(self) -> None:
