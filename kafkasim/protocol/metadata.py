@@ -26,10 +26,10 @@ class MetadataImage:
         self.offset = 0
 
     def apply(self, record: MetadataRecord) -> None:
-        """Take the next record of the log: the newest registration of a broker or partition is the one that counts."""
+        """Take the next record of the log: the newest registration of a broker or partition is the one that counts; others only count."""
         if isinstance(record, PartitionRegistration):
             self.partitions[record.partition] = record
-        else:
+        elif isinstance(record, BrokerRegistration):
             self.brokers[record.broker_id] = record
         self.offset += 1
 

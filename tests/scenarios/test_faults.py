@@ -144,7 +144,8 @@ class View:
     """A cluster in which broker-2 leads orders-0, nobody leads orders-1, and broker-1 is out of every ISR."""
 
     brokers = ("broker-1", "broker-2", "broker-3")
-    controllers = ("controller-100",)
+    controllers = ("controller-100", "controller-101", "controller-102")
+    active_controller = "controller-101"
     producers = ("shop",)
     consumers = ("billing-0", "billing-1")
 

@@ -181,7 +181,7 @@ expect: {acked_los: 0}
 """
     assert problems(bad) == [
         "bad.yaml:2: titel: unknown key `titel`; did you mean `title`?",
-        "bad.yaml:3: cluster.controllers: 3 controllers would be a quorum, which comes later; for now there is 1.",
+        "bad.yaml:3: cluster.controllers: 2 controllers is no quorum that anybody runs: 1, or 3 that survive one failure, or 5 that survive two.",
         "bad.yaml:3: cluster.config.broker.session.timeout: broker.session.timeout is not a setting of a broker; "
         "did you mean broker.session.timeout.ms?",
         "bad.yaml:5: topics.orders.partitons: unknown key `partitons`; did you mean `partitions`?",
