@@ -48,7 +48,7 @@ class Cluster(Part):
     def _an_odd_quorum(cls, controllers: int) -> int:
         if controllers not in QUORUM_SIZES:
             raise ValueError(
-                f"{controllers} controllers is no quorum that anybody runs: 1, or 3 that survive one failure, or 5 that survive two"
+                f"{controllers} is no good quorum; there may be 1, or 3 to survive one failure, or 5 to survive two"
             )
         return controllers
 

@@ -4,7 +4,8 @@ In Kafka: org.apache.kafka.controller.QuorumController with ClusterControlManage
 rules for partitions are in replication_control.py. KIP-500, KIP-631, KIP-841 (controlled shutdown), KIP-966 (unclean shutdown).
 
 Alone it is the whole quorum: a record is committed in the instant in which it is written, and survives every crash, as a single voter
-flushes its log before it answers. One of several runs inside quorum_controller.py, which holds back its answers until others have the records.
+flushes its log before it answers. One of several runs inside quorum_controller.py, which holds back its answers until others have the
+records.
 
 Simplified: a single controller holds no election of itself and writes no LeaderChange; after a crash it is there at once.
 """

@@ -7,7 +7,7 @@ A request and a connection to be made have a timeout each. A request that is out
 (NetworkClient.handleTimedOutRequests), unless it still waits for one: that attempt goes on (InterBrokerSendThread.failExpiredRequests),
 for as long as a connection may take (NetworkClient.handleTimedOutConnections). So during a cut it is the kernel that tries again.
 
-With one controller its address never changes. Of several the active one is looked up where there is no connection (ActiveControllerChannel).
+One controller's address never changes. Of several the active one is looked up where there is no connection (ActiveControllerChannel).
 
 Simplified: no ApiVersions request comes first; Kafka's channels to the controller ask for versions, its replica fetchers do not.
 """

@@ -3,8 +3,8 @@
 All keep the metadata log (raft.py). The one that leads the quorum is the *active* controller: it decides (controller.py), writes, and
 answers a broker only once what it wrote is committed. The others answer NOT_CONTROLLER.
 
-* Active it is once its own epoch's first record is committed, and with it all that came before. It reads the log and begins: of the heartbeats
-  that its predecessor got it knows nothing, so every broker that is not fenced counts as just heard.
+* Active it is once its own epoch's first record is committed, and with it all that came before. It reads the log and begins: of the
+  heartbeats that its predecessor got it knows nothing, so every broker that is not fenced counts as just heard.
 * Deposed, it forgets what it decided and never got committed, and fails the answers that waited (`renounce`).
 
 Simplified: a controller that has resigned renounces at once; Kafka's goes on until it hears of a higher epoch, or fails to write.

@@ -6,6 +6,7 @@ a fetch says how far its sender has copied the log, and where the logs part its 
 `receive` takes what other voters and the brokers say; `poll` does what the state asks for by now, as KafkaRaftClient.poll does.
 
 Simplified: the voters are fixed (no KIP-853), there are no snapshots, and no requests are turned away for coming from another cluster.
+Simplified: after an answer that is no help a voter is left alone for controller.quorum.retry.backoff.ms; Kafka asks again at once.
 Simplified: the leader does not gather records for controller.quorum.append.linger.ms (25): each write is appended at once.
 """
 
@@ -268,10 +269,10 @@ class RaftNode:
         voter = self._requests.answered(response.correlation_id, source)
         if voter is None:
             return
-        if response.error is not Error.NONE and response.leader_id in {NO_NODE, quorum.leader_id}:
-            # It knows no more than this one. Kafka would ask again at once.
-            self._requests.back_off(voter, now)
+        known = quorum.epoch, quorum.leader_id
         if self._is_handled(response.error, response.leader_id, response.leader_epoch, now):
+            if (quorum.epoch, quorum.leader_id) == known:
+                self._requests.back_off(voter, now)
             return
         assert quorum.role is Role.FOLLOWER, "only the leader answers a fetch without an error, and who knows it follows it"
         if response.diverging is not None:

@@ -22,8 +22,8 @@ from kafkasim.protocol.quorum_controller import QuorumController, ResignLeadersh
 from kafkasim.randomness import Streams
 from kafkasim.scenario import Scenario
 from kafkasim.simulator import clients
-from kafkasim.simulator.controllers import Controllers
 from kafkasim.simulator.consuming import ConsumingApplication, Desk
+from kafkasim.simulator.controllers import Controllers
 from kafkasim.simulator.disk import lose_power
 from kafkasim.simulator.driver import Driver, Host, Status
 from kafkasim.simulator.network import Network
