@@ -47,9 +47,7 @@ class Cluster(Part):
     @classmethod
     def _an_odd_quorum(cls, controllers: int) -> int:
         if controllers not in QUORUM_SIZES:
-            raise ValueError(
-                f"{controllers} is no good quorum; there may be 1, or 3 to survive one failure, or 5 to survive two"
-            )
+            raise ValueError(f"{controllers} is no good quorum; there may be 1, or 3 to survive one failure, or 5 to survive two")
         return controllers
 
 

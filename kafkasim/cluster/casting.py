@@ -33,6 +33,10 @@ _COMMANDS: Mapping[str, Sequence[str]] = {what: (sys.executable, "-m", f"kafkasi
 def check(scenario: Scenario) -> None:
     """Before anything is started: raises ClusterError with all that a run on real brokers would stumble over, where that can be known."""
     complaints = []
+    if scenario.cluster.controllers > 1:
+        complaints.append(
+            f"cluster.controllers: {scenario.cluster.controllers} run in the simulator only; real brokers get one controller."
+        )
     for index, producer in enumerate(scenario.producers):
         try:
             encode(index, producer.records - 1, producer.record_size)

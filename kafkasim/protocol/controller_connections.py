@@ -91,7 +91,8 @@ class QuorumObserver:
         voter = self._requests.answered(response.correlation_id, source)
         if voter is None:
             return False
-        if response.leader_epoch > self.epoch or (response.leader_epoch == self.epoch and self.leader_id == NO_NODE):
+        says_who = self.leader_id == NO_NODE and response.leader_id != NO_NODE
+        if response.leader_epoch > self.epoch or (response.leader_epoch == self.epoch and says_who):
             self.epoch, self.leader_id = response.leader_epoch, response.leader_id
             self._requests.reset(now)
         if response.error is Error.NONE and response.leader_epoch == self.epoch:
