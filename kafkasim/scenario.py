@@ -299,9 +299,14 @@ class Scenario(Part):
         return tuple(broker_name(number) for number in range(1, self.cluster.brokers + 1))
 
     @property
+    def controller_ids(self) -> tuple[int, ...]:
+        """100 …"""
+        return tuple(range(FIRST_CONTROLLER, FIRST_CONTROLLER + self.cluster.controllers))
+
+    @property
     def controller_nodes(self) -> tuple[str, ...]:
         """controller-100 …"""
-        return tuple(controller_name(FIRST_CONTROLLER + number) for number in range(self.cluster.controllers))
+        return tuple(controller_name(controller_id) for controller_id in self.controller_ids)
 
     @property
     def producer_nodes(self) -> tuple[str, ...]:

@@ -184,7 +184,14 @@ def _known(scenario: Scenario, earlier: list[str]) -> Known:
     partitions = {name: topic.partitions for name, topic in scenario.topics.items()}
     partitions[OFFSETS_TOPIC] = scenario.offsets_partitions
     members = {consumer.group: consumer.members for consumer in scenario.consumers}
-    return Known(partitions, scenario.cluster.brokers, [producer.name for producer in scenario.producers], members, tuple(earlier))
+    return Known(
+        partitions,
+        scenario.cluster.brokers,
+        scenario.controller_ids,
+        [producer.name for producer in scenario.producers],
+        members,
+        tuple(earlier),
+    )
 
 
 def _no_client(index: int, fault: Fault) -> Iterator[Finding]:

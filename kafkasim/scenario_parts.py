@@ -18,6 +18,7 @@ from kafkasim.values import Count, Duration, FeatureLevel, Few, Keys, KeysField,
 
 FIRST_CONTROLLER = 100  # the id of the first controller; brokers count from 1
 _MOST_BROKERS = FIRST_CONTROLLER - 1
+QUORUM_SIZES = (1, 3, 5)
 
 
 class Part(BaseModel):
@@ -30,7 +31,7 @@ class Cluster(Part):
     """The brokers and controllers. Start-up and controlled shutdown take time that is no configuration, so it stands here."""
 
     brokers: Few = Field(default=3, description="how many; their ids count from 1")
-    controllers: Few = Field(default=1, description="how many; their ids count from 100")
+    controllers: Few = Field(default=1, description="how many, 1 or 3 or 5; their ids count from 100")
     config: Mapping[str, Setting] = Field(default_factory=dict, description="goes to every broker and controller")
     features: Mapping[str, FeatureLevel] = Field(
         default_factory=dict, description="finalized features of the cluster: eligible.leader.replicas.version, 0 or 1 (KIP-966)"
@@ -50,9 +51,9 @@ class Cluster(Part):
 
     @field_validator("controllers")
     @classmethod
-    def _one_controller(cls, controllers: int) -> int:
-        if controllers > 1:
-            raise ValueError(f"{controllers} controllers would be a quorum, which comes later; for now there is 1")
+    def _an_odd_quorum(cls, controllers: int) -> int:
+        if controllers not in QUORUM_SIZES:
+            raise ValueError(f"{controllers} is no good quorum; there may be 1, or 3 to survive one failure, or 5 to survive two")
         return controllers
 
 

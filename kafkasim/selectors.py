@@ -13,7 +13,7 @@ from typing import Annotated, Any, Protocol
 
 from pydantic import PlainSerializer, PlainValidator, WithJsonSchema
 
-from kafkasim.protocol.node import broker_name
+from kafkasim.protocol.node import broker_name, controller_name
 from kafkasim.protocol.records import TopicPartition
 from kafkasim.values import hint
 
@@ -27,6 +27,7 @@ FORMS = {
     "broker": "broker(N)",
     "brokers": "brokers",
     "controller": "controller",
+    "controllers": "controllers",
     "coordinator": "coordinator(GROUP)",
     "producer": "producer(NAME)",
     "consumer": "consumer(GROUP-N)",
@@ -34,26 +35,30 @@ FORMS = {
     "$": "$name",
 }
 _OF_PARTITION = ("leader", "followers", "follower", "isr")
-_ALONE = ("brokers", "controller", "clients")
+_ALONE = ("brokers", "controller", "controllers", "clients")
+_BY_ID = ("broker", "controller")
 _CLIENTS = ("producer", "consumer", "clients")
 OFFSETS_TOPIC = "__consumer_offsets"
 
 
 @dataclass(frozen=True, slots=True)
 class Selector:
-    """One selector: `kind` of FORMS; `name` of a topic, group, producer or fault; `number` of a partition, broker or member."""
+    """One selector: `kind` of FORMS; `name` of a topic, group, producer or fault; `number` of a partition, broker, controller or member.
+
+    `controller` is whichever is active when the fault fires, controller(N) the one with that id.
+    """
 
     kind: str
     name: str = ""
     number: int = -1
 
     def __str__(self) -> str:
-        if self.kind in _ALONE:
+        if self.kind in _ALONE and self.number < 0:
             return self.kind
         if self.kind == "$":
             return f"${self.name}"
-        if self.kind == "broker":
-            return f"broker({self.number})"
+        if self.kind in _BY_ID:
+            return f"{self.kind}({self.number})"
         return f"{self.kind}({self.name})" if self.number < 0 else f"{self.kind}({self.name}-{self.number})"
 
     @property
@@ -77,7 +82,11 @@ class ClusterView(Protocol):
 
     @property
     def controllers(self) -> Sequence[str]:
-        """The node names of all controllers; the active one first."""
+        """The node names of all controllers, alive or not."""
+
+    @property
+    def active_controller(self) -> str | None:
+        """The node name of the controller that decides at this moment; of one alone always that one's. None during a fail-over."""
 
     @property
     def producers(self) -> Sequence[str]:
@@ -109,6 +118,7 @@ class Known:
 
     partitions: Mapping[str, int]  # of each topic
     brokers: int
+    controllers: Sequence[int]  # their ids
     producers: Sequence[str]
     members: Mapping[str, int]  # of each group
     earlier: Sequence[str] = field(default=())  # what earlier faults are called
@@ -128,7 +138,7 @@ def parse_selector(text: object) -> Selector:
             raise ValueError("$ alone names no fault; it is written $name, where an earlier fault says `as: name`")
         return Selector("$", text[1:])
     match = _CALL.fullmatch(text)
-    if match is None or match[1] not in FORMS or match[1] in _ALONE:
+    if match is None or match[1] not in FORMS or (match[1] in _ALONE and match[1] not in _BY_ID):
         word = text.partition("(")[0]
         form = FORMS.get(word)
         raise ValueError(f"`{text}` is not a selector" + (f"; it is written {form}" if form else hint(word, FORMS.values())))
@@ -136,9 +146,10 @@ def parse_selector(text: object) -> Selector:
 
 
 def _call(kind: str, argument: str) -> Selector:
-    if kind == "broker":
+    if kind in _BY_ID:
         if not argument.isdecimal():
-            raise ValueError(f"broker({argument}) names no broker; it is written broker(N), and ids count from 1")
+            first = 1 if kind == "broker" else 100
+            raise ValueError(f"{kind}({argument}) names no {kind}; it is written {kind}(N), and ids count from {first}")
         return Selector(kind, number=int(argument))
     if kind in {"coordinator", "producer"}:
         return Selector(kind, argument)
@@ -156,6 +167,9 @@ def complaint(selector: Selector, known: Known) -> str | None:
         return _partition_complaint(selector, known)
     if selector.kind == "broker" and not 1 <= selector.number <= known.brokers:
         return f"{selector}: there is no broker {selector.number}; the cluster's brokers are 1 to {known.brokers}"
+    if selector.kind == "controller" and selector.number >= 0 and selector.number not in known.controllers:
+        there_is = " and ".join(map(str, known.controllers))
+        return f"{selector}: there is no controller {selector.number}; there is {there_is}"
     if selector.kind == "producer" and selector.name not in known.producers:
         return f"{selector}: there is no producer `{selector.name}`{hint(selector.name, known.producers)}"
     if selector.kind in {"coordinator", "consumer"} and selector.name not in known.members:
@@ -195,6 +209,12 @@ def _broker(broker_id: int | None) -> list[str]:
     return [] if broker_id is None or broker_id < 0 else [broker_name(broker_id)]
 
 
+def _controller(selector: Selector, view: ClusterView) -> list[str]:
+    if selector.number >= 0:
+        return [controller_name(selector.number)]
+    return [] if view.active_controller is None else [view.active_controller]
+
+
 def _followers(selector: Selector, view: ClusterView) -> list[str]:
     leader = view.leader(selector.partition)
     return [broker_name(replica) for replica in sorted(view.replicas(selector.partition)) if replica != leader]
@@ -207,7 +227,8 @@ _RESOLVERS: Mapping[str, Callable[[Selector, ClusterView], Sequence[str]]] = {
     "isr": lambda selector, view: [broker_name(replica) for replica in sorted(view.isr(selector.partition))],
     "broker": lambda selector, _: [broker_name(selector.number)],
     "brokers": lambda _, view: view.brokers,
-    "controller": lambda _, view: view.controllers[:1],
+    "controller": _controller,
+    "controllers": lambda _, view: view.controllers,
     "coordinator": lambda selector, view: _broker(view.coordinator(selector.name)),
     "producer": lambda selector, _: [selector.name],
     "consumer": lambda selector, _: [f"{selector.name}-{selector.number}"],

@@ -36,6 +36,10 @@ def check(scenario: Scenario) -> None:
     complaints = (
         [] if scenario.kafka == KAFKA_4_1.version else [f"kafka: {scenario.kafka}: real brokers are run as {KAFKA_4_1.release} only."]
     )
+    if scenario.cluster.controllers > 1:
+        complaints.append(
+            f"cluster.controllers: {scenario.cluster.controllers} run in the simulator only; real brokers get one controller."
+        )
     for index, producer in enumerate(scenario.producers):
         try:
             encode(index, producer.records - 1, producer.record_size)

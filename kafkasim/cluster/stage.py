@@ -72,6 +72,11 @@ class RealView:
         return self._scenario.controller_nodes
 
     @property
+    def active_controller(self) -> str | None:
+        """The one there is: a cluster of one's own has one controller."""
+        return self._scenario.controller_nodes[0]
+
+    @property
     def producers(self) -> Sequence[str]:
         """Node names of all producers."""
         return self._scenario.producer_nodes

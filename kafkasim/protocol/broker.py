@@ -20,8 +20,9 @@ from kafkasim.protocol.alter_partition import AlterPartitionManager
 from kafkasim.protocol.broker_lifecycle import BrokerLifecycleManager, BrokerState, ShutDownComplete
 from kafkasim.protocol.config import BrokerConfig, TopicConfig
 from kafkasim.protocol.config_options import LONG_MAX
-from kafkasim.protocol.controller_channel import ControllerChannel, RaftChannel
+from kafkasim.protocol.controller_connections import connections_to
 from kafkasim.protocol.coordinator_runtime import GROUP_METADATA_TOPIC, CoordinatorRuntime
+from kafkasim.protocol.errors import Error
 from kafkasim.protocol.kafka_apis import ConnectionClosedByAcks0, KafkaApis
 from kafkasim.protocol.log_manager import BrokerDisk, LogManager
 from kafkasim.protocol.messages import (
@@ -31,7 +32,6 @@ from kafkasim.protocol.messages import (
     ConfigRecord,
     FetchResponse,
     ListOffsetsResponse,
-    MetadataFetchRequest,
     MetadataFetchResponse,
     OffsetForLeaderEpochResponse,
 )
@@ -54,9 +54,6 @@ __all__ = [
     "ShutDownComplete",
 ]
 
-# Simplified: controller.socket.timeout.ms is a constant, at its default.
-CONTROLLER_SOCKET_TIMEOUT_MS = 30_000.0
-
 
 class BeginControlledShutdown(NamedTuple):
     """SIGTERM, from the driver: move my leaderships away; `ShutDownComplete` follows."""
@@ -70,7 +67,7 @@ class BrokerFencingSeen(NamedTuple):
 
 
 class Broker:
-    """One process of the broker `broker_id`, `incarnation` being its number. `controller` is a node name.
+    """One process of the broker `broker_id`, `incarnation` being its number. `controllers` are the ids of all there are.
 
     `truncation` is the generation of replication that it belongs to: all brokers of a cluster have the same.
     """
@@ -82,7 +79,7 @@ class Broker:
         topic_configs: Mapping[str, TopicConfig],
         disk: BrokerDisk,
         incarnation: int,
-        controller: str,
+        controllers: Sequence[int],
         random: Random,
         trace: Trace | None = None,
         truncation: TruncationPolicy = KIP_595,
@@ -91,20 +88,13 @@ class Broker:
         self.broker_id = broker_id
         self._trace = trace
         self._fenced = True
-        self._correlation_id = 0
         self._outbox: list[Output] = []
         self._alarm = alarm = Alarm()
         self._metadata = MetadataCache()
         self._channel = RequestChannel(self._outbox)
         self._logs = LogManager(disk, topic_configs, config, alarm)
-        session_half_ms = config.broker_session_timeout_ms / 2  # so that a lost heartbeat is not the last of a session (KAFKA-14392)
-        quorum_timeout_ms = config.controller_quorum_request_timeout_ms
-        self._heartbeat_channel = ControllerChannel(
-            f"{controller}#heartbeat", session_half_ms, session_half_ms, self._outbox, alarm, random
-        )
-        self._alter_channel = ControllerChannel(f"{controller}#alter", CONTROLLER_SOCKET_TIMEOUT_MS, inf, self._outbox, alarm, random)
-        self._metadata_channel = RaftChannel(f"{controller}#metadata", quorum_timeout_ms, self._outbox, alarm, random)
-        self._channels = {channel.peer: channel for channel in (self._heartbeat_channel, self._alter_channel, self._metadata_channel)}
+        connections = connections_to(controllers, broker_id, config, self._outbox, alarm, random)
+        self._heartbeat_channel, self._alter_channel, self._metadata_log, self._channels = connections
         previous_broker_epoch = self._logs.take_clean_shutdown_marker()
         self._lifecycle = BrokerLifecycleManager(
             broker_id, incarnation, previous_broker_epoch, config, self._heartbeat_channel, random, self._outbox, alarm
@@ -196,14 +186,14 @@ class Broker:
         self._alarm.deadline = inf
         self._lifecycle.wake(now)
         self._alter_partitions.wake(now)
-        self._metadata_channel.wake(now)
+        self._metadata_log.wake(now)
         self._replicas.wake(now)
         self._coordinators.wake(now)
         self._channel.drain(now)
         alarm = self._alarm
         alarm.set(self._lifecycle.next_deadline())
         alarm.set(self._alter_partitions.next_deadline())
-        alarm.set(self._metadata_channel.next_deadline())
+        alarm.set(self._metadata_log.next_deadline())
         alarm.set(self._replicas.next_deadline())
         alarm.set(self._coordinators.next_deadline())
         return self._flush_outbox()
@@ -213,7 +203,8 @@ class Broker:
     def _connected(self, event: Connected, _source: str, now: float) -> None:
         channel = self._channels.get(event.peer)
         if channel is not None:
-            channel.connected(now)
+            if channel.peer == event.peer:  # or it speaks to another controller by now
+                channel.connected(now)
             return
         fetcher = self._replicas.fetchers.get(event.peer)
         if fetcher is not None:
@@ -227,7 +218,8 @@ class Broker:
         """Ours to the controller or to a leader, or else one of a client or follower."""
         channel = self._channels.get(event.peer)
         if channel is not None:
-            channel.disconnected(now)
+            if channel.peer == event.peer:
+                channel.disconnected(now)
             return
         fetcher = self._replicas.fetchers.get(event.peer)
         if fetcher is not None:
@@ -253,28 +245,35 @@ class Broker:
             fetcher.epoch_ends_answered(response, now)
 
     def _registration_answered(self, response: BrokerRegistrationResponse, _source: str, now: float) -> None:
+        if response.error is Error.NOT_CONTROLLER:
+            self._heartbeat_channel.not_the_controller(now)
+            return
         self._lifecycle.registration_answered(response, now)
         self._maybe_caught_up(now)
 
     def _heartbeat_answered(self, response: BrokerHeartbeatResponse, _source: str, now: float) -> None:
+        if response.error is Error.NOT_CONTROLLER:
+            self._heartbeat_channel.not_the_controller(now)
+            return
         self._lifecycle.heartbeat_answered(response, now)
         self._maybe_stop()
 
     def _alter_partition_answered(self, response: AlterPartitionResponse, _source: str, now: float) -> None:
+        if response.error is Error.NOT_CONTROLLER:
+            self._alter_channel.not_the_controller(now)
+            return
         self._replicas.alter_partition_answered(response, now)
 
     # ------------------------------------------------------------------------------------------------ the metadata log
 
     def _fetch_metadata(self, now: float) -> None:
         """The broker asks for what comes after its image; the controller answers when there is something, or after a while with nothing."""
-        self._correlation_id += 1
-        self._metadata_channel.send(MetadataFetchRequest(self._correlation_id, self.broker_id, self._metadata.image.offset), now)
+        self._metadata_log.fetch(self._metadata.image.offset, now)
 
-    def _metadata_fetched(self, response: MetadataFetchResponse, _source: str, now: float) -> None:
+    def _metadata_fetched(self, response: MetadataFetchResponse, source: str, now: float) -> None:
         """News in the metadata log, if any: leaders and followers are made of this broker's replicas, coordinators come and go."""
-        if response.correlation_id != self._correlation_id:
+        if not self._metadata_log.takes(response, source, now):
             return
-        self._metadata_channel.answered()
         changed = self._metadata.apply(response.records)
         self._lifecycle.metadata_offset = self._metadata.image.offset - 1
         for partition in self._replicas.apply_delta(changed, now):
@@ -311,7 +310,7 @@ class Broker:
         """Once there is leave to stop: no more requests are taken (`_handle_request`), and nothing is asked of anybody."""
         if self._lifecycle.state is BrokerState.SHUTTING_DOWN:
             self._replicas.fetchers.shutdown()
-            self._metadata_channel.close()
+            self._metadata_log.close()
             self._alter_channel.close()
 
     # ------------------------------------------------------------------------------------------------ helpers

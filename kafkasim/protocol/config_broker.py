@@ -38,6 +38,18 @@ class BrokerConfig:
         integer(0),
         "How long a broker waits for the answer to a fetch of the metadata log before it connects to the controller anew, in ms.",
     )
+    controller_quorum_election_timeout_ms: int = option(
+        1_000, integer(0), "After so long, and up to twice as long by chance, a controller that knows no leader stands for election, in ms."
+    )
+    controller_quorum_fetch_timeout_ms: int = option(
+        2_000, integer(0), "After so long without an answer of the active controller the others think of an election, in ms."
+    )
+    controller_quorum_election_backoff_max_ms: int = option(
+        1_000, integer(0), "The longest that a controller waits to stand for election where the active one has resigned, in ms."
+    )
+    controller_quorum_retry_backoff_ms: int = option(
+        20, integer(0), "How long a controller waits after a failed request to another, and a broker after one to a quorum, in ms."
+    )
     controlled_shutdown_enable: bool = option(
         True, boolean(), "Whether a broker that is told to stop first asks the controller to move its leaderships away."
     )

@@ -1,9 +1,13 @@
-"""The controller: registers and fences brokers, elects leaders, decides every ISR, and writes all of it to the metadata log.
+"""The active controller: registers and fences brokers, elects leaders, decides every ISR, and writes all of it to the metadata log.
 
 In Kafka: org.apache.kafka.controller.QuorumController with ClusterControlManager (brokers) and PeriodicTaskControlManager (checks); the
 rules for partitions are in replication_control.py. KIP-500, KIP-631, KIP-841 (controlled shutdown), KIP-966 (unclean shutdown).
 
-Simplified: one controller and no quorum: a record is committed in the instant in which it is written, and survives every crash.
+Alone it is the whole quorum: a record is committed in the instant in which it is written, and survives every crash, as a single voter
+flushes its log before it answers. One of several runs inside quorum_controller.py, which holds back its answers until others have the
+records.
+
+Simplified: a single controller holds no election of itself and writes no LeaderChange; after a crash it is there at once.
 """
 
 from __future__ import annotations
@@ -167,7 +171,6 @@ class Controller:
         records: list[MetadataRecord] = [*self._replication.broker_shut_down(broker_id, clean_shutdown)]
         records.append(BrokerRegistration(broker_id, broker_epoch, request.incarnation, fenced=True, in_controlled_shutdown=False))
         answers = self._write(records, now)
-        self._state.register_offsets[broker_id] = self._state.log_end_offset - 1
         self._heartbeats.register(broker_id, fenced=True)
         if self._trace is not None:
             self._trace(BrokerRegistered(broker_id, broker_epoch, request.incarnation, clean_shutdown))

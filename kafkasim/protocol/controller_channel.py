@@ -7,12 +7,14 @@ A request and a connection to be made have a timeout each. A request that is out
 (NetworkClient.handleTimedOutRequests), unless it still waits for one: that attempt goes on (InterBrokerSendThread.failExpiredRequests),
 for as long as a connection may take (NetworkClient.handleTimedOutConnections). So during a cut it is the kernel that tries again.
 
-Simplified: one controller, whose address never changes; Kafka looks up the active one before each attempt.
+One controller's address never changes. Of several the active one is looked up where there is no connection (ActiveControllerChannel).
+
 Simplified: no ApiVersions request comes first; Kafka's channels to the controller ask for versions, its replica fetchers do not.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import inf
 
 from kafkasim.protocol.backoff import ExponentialBackoff
@@ -26,6 +28,8 @@ CONNECTION_SETUP_TIMEOUT_MAX_MS = 30_000.0
 RECONNECT_BACKOFF_MS = 50.0
 NODE_TO_CONTROLLER_RECONNECT_BACKOFF_MAX_MS = 50.0
 RAFT_RECONNECT_BACKOFF_MAX_MS = 500.0
+# How long NodeToControllerRequestThread.doWork waits before it asks again who the active controller is.
+LOOK_FOR_CONTROLLER_MS = 100.0
 
 
 class ControllerChannel:
@@ -124,6 +128,10 @@ class ControllerChannel:
         self._setup_ends = inf
         self.answered()
 
+    def not_the_controller(self, now: float) -> None:
+        """The controller has answered NOT_CONTROLLER: this connection is of no use, and the request goes to whoever it is now."""
+        self._drop_connection(now)
+
     def wake(self, now: float) -> bool:
         """Time has come; True if the request was given up."""
         if self._setup_ends <= now:
@@ -198,3 +206,62 @@ class RaftChannel(ControllerChannel):
 
     def _backoff_ms(self, failed: int) -> float:
         return self._reconnect_backoff.backoff(failed - 1) if failed else 0.0
+
+
+class ActiveControllerChannel(ControllerChannel):
+    """The same to whichever of several controllers is active: NodeToControllerRequestThread, RaftControllerNodeProvider.
+
+    `find` says who it is as far as the broker knows, by the metadata log's leader; None while it knows none. It is asked when there is no
+    connection: after one broke, was of no use (`not_the_controller`), or has kept an attempt waiting until its end.
+    """
+
+    __slots__ = ("_channel", "_controller", "_find")
+
+    def __init__(
+        self,
+        channel: str,
+        find: Callable[[], str | None],
+        request_timeout_ms: float,
+        patience_ms: float,
+        outbox: list[Output],
+        alarm: Alarm,
+        random: Random,
+    ) -> None:
+        super().__init__("", request_timeout_ms, patience_ms, outbox, alarm, random)
+        self._channel = channel
+        self._find = find
+        self._controller: str | None = None  # whom the connection is with, or was
+
+    def wake(self, now: float) -> bool:
+        """See above. An attempt that is over before there was a connection is over with this controller, if another is active by now."""
+        if self._attempt_ends <= now and self._connecting and self._find() != self._controller:
+            self._outbox.append(Close(self.peer))
+            self._connecting = False
+            self._setup_ends = inf
+            self._reconnect_at = now
+        return super().wake(now)
+
+    def _connect(self, now: float) -> None:
+        active = self._find()
+        if active is None:
+            self._reconnect_at = now + LOOK_FOR_CONTROLLER_MS
+            self._alarm.set(self._reconnect_at)
+            return
+        self._controller = active
+        self.peer = f"{active}#{self._channel}"
+        super()._connect(now)
+
+    def _backoff_ms(self, failed: int) -> float:
+        """Another controller is another node: nobody waits for it because this one failed."""
+        return super()._backoff_ms(failed) if self._find() == self._controller else 0.0
+
+
+class VoterChannel(ControllerChannel):
+    """A controller's or a broker's connection to one voter of a quorum: KafkaNetworkChannel. A request has one attempt."""
+
+    __slots__ = ()
+
+    reconnect_backoff_max_ms = RAFT_RECONNECT_BACKOFF_MAX_MS
+
+    def __init__(self, peer: str, request_timeout_ms: float, outbox: list[Output], alarm: Alarm, random: Random) -> None:
+        super().__init__(peer, request_timeout_ms, 0.0, outbox, alarm, random)

@@ -355,19 +355,33 @@ class ConfigRecord(NamedTuple):
     value: float
 
 
-MetadataRecord = PartitionRegistration | BrokerRegistration | ConfigRecord
+class LeaderChange(NamedTuple):
+    """The first record of every new leader of the metadata log (LeaderChangeMessage): it says who, and that the epoch has begun."""
+
+    leader_id: int
+    voters: tuple[int, ...]
+    granting_voters: tuple[int, ...]
+
+
+MetadataRecord = PartitionRegistration | BrokerRegistration | ConfigRecord | LeaderChange
 
 
 class MetadataFetchRequest(NamedTuple):
-    """A broker reads the metadata log (KRaft's Fetch of __cluster_metadata, KIP-595) from `fetch_offset` on."""
+    """A broker reads the metadata log (KRaft's Fetch of __cluster_metadata, KIP-595) from `fetch_offset` on.
+
+    `current_leader_epoch`: of the controllers' leader, as the broker knows it; 0 where there is one controller and no quorum.
+    """
 
     correlation_id: int
     broker_id: int
     fetch_offset: int
+    current_leader_epoch: int = 0
 
 
 class MetadataFetchResponse(NamedTuple):
     """The records from `fetch_offset` on; none, if there was no news for as long as the fetch may wait.
+
+    A voter of a quorum that does not lead, or knows another epoch, answers with an error and says who leads.
 
     Simplified: an idle controller writes no NoOpRecord (metadata.max.idle.interval.ms, 500 ms), which would end the wait likewise.
     """
@@ -375,3 +389,6 @@ class MetadataFetchResponse(NamedTuple):
     correlation_id: int
     fetch_offset: int
     records: tuple[MetadataRecord, ...]
+    error: Error = Error.NONE
+    leader_id: int = -1
+    leader_epoch: int = 0

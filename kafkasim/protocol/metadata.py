@@ -6,7 +6,7 @@ and every broker keep one each. They differ only in how far they have read, and 
 
 from __future__ import annotations
 
-from kafkasim.protocol.messages import BrokerRegistration, MetadataRecord, PartitionRegistration
+from kafkasim.protocol.messages import BrokerRegistration, ConfigRecord, MetadataRecord, PartitionRegistration
 from kafkasim.protocol.records import TopicPartition
 
 NO_LEADER = -1
@@ -27,12 +27,12 @@ class MetadataImage:
         self.offset = 0
 
     def apply(self, record: MetadataRecord) -> None:
-        """Take the next record of the log: the newest registration of a broker or partition is the one that counts."""
+        """Take the next record of the log: the newest registration of a broker or partition is the one that counts; others only count."""
         if isinstance(record, PartitionRegistration):
             self.partitions[record.partition] = record
         elif isinstance(record, BrokerRegistration):
             self.brokers[record.broker_id] = record
-        elif record.name == MIN_INSYNC_REPLICAS:
+        elif isinstance(record, ConfigRecord) and record.name == MIN_INSYNC_REPLICAS:
             self._set_min_insync_replicas(record.topic, int(record.value))
         self.offset += 1
 

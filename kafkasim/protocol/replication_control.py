@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from kafkasim.protocol.config import TopicConfig
 from kafkasim.protocol.election import AcceptableLeader, Election, change_partition
 from kafkasim.protocol.errors import Error
-from kafkasim.protocol.messages import ConfigRecord, MetadataRecord, PartitionRegistration
+from kafkasim.protocol.messages import BrokerRegistration, ConfigRecord, MetadataRecord, PartitionRegistration
 from kafkasim.protocol.metadata import NO_LEADER, MetadataImage
 from kafkasim.protocol.records import TopicPartition
 
@@ -42,6 +42,8 @@ class ControllerState:
 
     def append(self, record: MetadataRecord) -> None:
         """Write one record, and apply it."""
+        if isinstance(record, BrokerRegistration) and self._is_registered_anew(record):
+            self.register_offsets[record.broker_id] = self.log_end_offset
         self.records.append(record)
         self.image.apply(record)
         if isinstance(record, ConfigRecord):
@@ -49,6 +51,10 @@ class ControllerState:
         if isinstance(record, PartitionRegistration):
             _keep(self.leaderless, record.partition, record.leader == NO_LEADER)
             _keep(self.imbalanced, record.partition, record.leader != record.replicas[0])
+
+    def _is_registered_anew(self, record: BrokerRegistration) -> bool:
+        known = self.image.brokers.get(record.broker_id)
+        return known is None or known.broker_epoch != record.broker_epoch
 
 
 class ReplicationControl:

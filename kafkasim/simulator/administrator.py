@@ -6,7 +6,7 @@ Simplified: with one of each up, a call reaches the controller at once, past eve
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from kafkasim.admin_faults import refusal
@@ -25,14 +25,14 @@ _RETRY_MS = 100.0
 
 
 class Administrator:
-    """Asks the controller on the host `controller`, by way of some broker on one of the hosts `brokers`."""
+    """Asks the active controller, whose node name `active_controller` tells, by way of some broker on one of the hosts `brokers`."""
 
-    def __init__(self, driver: Driver, controller: Host, brokers: Sequence[Host], ledger: Ledger) -> None:
+    def __init__(self, driver: Driver, active_controller: Callable[[], str | None], brokers: Sequence[Host], ledger: Ledger) -> None:
         self._driver = driver
-        self._controller = controller
+        self._active_controller = active_controller
         self._brokers = brokers
         self._ledger = ledger
-        self._asked: dict[object, Verb] = {}
+        self._asked: dict[object, tuple[Verb, float]] = {}  # the verb, and until when it is asked again
 
     def ask(self, verb: Verb) -> None:
         """Do what the verb says; while that cannot reach the controller, try again."""
@@ -41,15 +41,24 @@ class Administrator:
     def told(self, output: Output) -> None:
         """The controller's answer. What it did needs no word; what it refused does."""
         if isinstance(output, AdministratorAnswered):
-            verb = self._asked.pop(output.call)
+            verb, deadline = self._asked.pop(output.call)
+            if any(error is Error.NOT_CONTROLLER for _, error in output.results):
+                self._again(verb, output.call, deadline)
+                return
             self._ledger.notes += [refusal(verb, error.kafka_name) for _, error in output.results if error is not Error.NONE]
 
     def _put(self, verb: Verb, call: object, deadline: float) -> None:
+        active = self._active_controller()
+        controller = None if active is None else self._driver.hosts[active]
+        if controller is not None and controller.status is not Status.DOWN and any(map(_listens, self._brokers)):
+            self._asked[call] = (verb, deadline)
+            self._driver.inject(controller, call)
+        else:
+            self._again(verb, call, deadline)
+
+    def _again(self, verb: Verb, call: object, deadline: float) -> None:
         now = self._driver.now
-        if self._controller.status is not Status.DOWN and any(map(_listens, self._brokers)):
-            self._asked[call] = verb
-            self._driver.inject(self._controller, call)
-        elif now < deadline:
+        if now < deadline:
             self._driver.call_at(now + _RETRY_MS, lambda: self._put(verb, call, deadline))
         else:
             self._ledger.notes.append(refusal(verb, "no answer came"))

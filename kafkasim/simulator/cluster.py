@@ -14,13 +14,13 @@ from kafkasim.progress import Progress
 from kafkasim.protocol.broker import BeginControlledShutdown, Broker, BrokerDisk, ShutDownComplete
 from kafkasim.protocol.calls import CloseClient
 from kafkasim.protocol.consumer import Consumer
-from kafkasim.protocol.controller import Controller, CreateTopic
+from kafkasim.protocol.controller import CreateTopic
 from kafkasim.protocol.group_coordinator import offsets_partition_of
 from kafkasim.protocol.messages import OffsetCommitRequest
-from kafkasim.protocol.node import Output, broker_name, controller_name
+from kafkasim.protocol.node import Output, broker_name
 from kafkasim.protocol.producer import Producer
+from kafkasim.protocol.quorum_controller import QuorumController, ResignLeadership
 from kafkasim.protocol.records import OffsetAndEpoch, TopicPartition
-from kafkasim.protocol.replication_control import ControllerState
 from kafkasim.protocol.truncation_policy import GENERATIONS
 from kafkasim.randomness import Streams
 from kafkasim.scenario import Scenario
@@ -28,11 +28,12 @@ from kafkasim.scenario_parts import ConsumerGroup
 from kafkasim.simulator import clients
 from kafkasim.simulator.administrator import Administrator
 from kafkasim.simulator.consuming import ConsumingApplication, Desk
+from kafkasim.simulator.controllers import Controllers
 from kafkasim.simulator.disk import lose_power
 from kafkasim.simulator.driver import Driver, Host, Status
 from kafkasim.simulator.network import Network
 from kafkasim.simulator.producing import ProducingApplication, Source
-from kafkasim.simulator.view import CONTROLLER_ID, OFFSETS_TOPIC, View
+from kafkasim.simulator.view import OFFSETS_TOPIC, View
 from kafkasim.stores import FlagStore
 from kafkasim.trace import Trace
 
@@ -40,6 +41,8 @@ from kafkasim.trace import Trace
 _CONTROLLED_SHUTDOWN_MS = 300_000.0
 # A client that was asked to close is given this long to say goodbye (KafkaProducer.close() would wait for ever).
 _CLOSE_MS = 30_000.0
+# KafkaRaftManager.shutdown gives the quorum this long to elect another leader.
+_RAFT_SHUTDOWN_MS = 5_000.0
 
 
 @dataclass(slots=True)
@@ -67,7 +70,10 @@ class SimulatedCluster:
         self.progress = Progress()
         self._trace = trace
         self.network = Network(self.driver, self.streams, scenario.network.between)
-        self.controller_state = ControllerState(scenario.eligible_leader_replicas)
+        self._topic_configs = {name: scenario.topic_config(name) for name in scenario.topics}
+        self._topic_configs[OFFSETS_TOPIC] = scenario.topic_config(None)
+        self.controllers = Controllers(scenario, self._topic_configs, self.driver, self.streams)
+        self.controller_state = self.controllers.state
         self.disks = {broker_id: BrokerDisk() for broker_id in range(1, scenario.cluster.brokers + 1)}
         self.view = View(scenario, self.driver, self.controller_state, self.disks)
         self.stores = clients.Stores()
@@ -76,20 +82,22 @@ class SimulatedCluster:
         self._processes: dict[str, _Process] = {}
         self._broker_config = scenario.broker_config()
         self._behaviours = scenario.profile.behaviours
-        self._topic_configs = {name: scenario.topic_config(name) for name in scenario.topics}
-        self._topic_configs[OFFSETS_TOPIC] = scenario.topic_config(None)
         startup = scenario.cluster.startup_ms
-        controller = self._add(controller_name(CONTROLLER_ID), self._launch_controller, startup)
+        for name in scenario.controller_nodes:
+            self._add(name, lambda name=name: self.controllers.launch(name, self._tracer(name)), startup)  # type: ignore[misc]  # bound early
         for broker_id in self.disks:
             self._add(broker_name(broker_id), lambda broker_id=broker_id: self._launch_broker(broker_id), startup)  # type: ignore[misc]  # bound early
         brokers = [self._processes[broker_name(broker_id)].host for broker_id in self.disks]
-        self._administrator = Administrator(self.driver, controller.host, brokers, ledger)
+        self._administrator = Administrator(self.driver, lambda: self.view.active_controller, brokers, ledger)
+        for name in scenario.controller_nodes:
+            self.driver.hosts[name].answer = lambda output, _: self._administrator.told(output)
 
     # ------------------------------------------------------------------------------------------------ launching
 
     def boot(self) -> None:
-        """Start the controller, and the brokers one after another within a heartbeat's time, so that their clocks are not in step."""
-        self._launch_controller()
+        """Start the controllers, and the brokers one after another within a heartbeat's time, so that their clocks are not in step."""
+        for name in self.scenario.controller_nodes:
+            self._processes[name].launch()
         draw = self.streams.uniform("startup")
         for broker_id in self.disks:
             instant = draw() * self._broker_config.broker_heartbeat_interval_ms
@@ -100,7 +108,9 @@ class SimulatedCluster:
 
         Simplified: `__consumer_offsets` exists from the start, not from the first FindCoordinator on, and only in those partitions.
         """
-        host = self.driver.hosts[controller_name(CONTROLLER_ID)]
+        active = self.view.active_controller
+        assert active is not None, "the brokers have registered, so that there is an active controller"
+        host = self.driver.hosts[active]
         placed = 0  # each topic begins where the last one ended, so that one broker does not lead everything
         for name, topic in self.scenario.topics.items():
             indices = tuple(range(topic.partitions))
@@ -156,12 +166,6 @@ class SimulatedCluster:
     def _tracer(self, name: str) -> Callable[[object], None] | None:
         return None if self._trace is None else self._trace.of(name, lambda: self.driver.now)
 
-    def _launch_controller(self) -> None:
-        name = controller_name(CONTROLLER_ID)
-        controller = Controller(CONTROLLER_ID, self._broker_config, self.controller_state, self._tracer(name), behaviours=self._behaviours)
-        self.driver.hosts[name].answer = lambda output, _: self._administrator.told(output)
-        self.driver.start(self.driver.hosts[name], controller, controller.start(self.driver.now))
-
     def _launch_broker(self, broker_id: int) -> None:
         name = broker_name(broker_id)
         host, disk = self.driver.hosts[name], self.disks[broker_id]
@@ -171,7 +175,7 @@ class SimulatedCluster:
             self._topic_configs,
             disk,
             host.incarnation,
-            controller_name(CONTROLLER_ID),
+            self.controllers.ids,
             self.streams.uniform(f"{name}/{host.incarnation}"),
             self._tracer(name),
             truncation=GENERATIONS[self.scenario.cluster.truncation],
@@ -231,7 +235,7 @@ class SimulatedCluster:
             self._begin_start(process)
 
     def stop(self, node: str) -> None:
-        """SIGTERM: a broker asks the controller's leave first, a client says goodbye, a controller just goes."""
+        """SIGTERM: a broker asks the controller's leave first, a client says goodbye, an active controller lets the others elect one."""
         self._hold_down(node)
         process = self._processes[node]
         host = process.host
@@ -245,6 +249,9 @@ class SimulatedCluster:
         elif isinstance(host.node, ProducingApplication | ConsumingApplication):
             self.driver.inject(host, CloseClient())
             self._close_when_quiet(process, self.driver.now + _CLOSE_MS)
+        elif isinstance(host.node, QuorumController):
+            self.driver.inject(host, ResignLeadership())
+            self._exit_when_succeeded(process, self.driver.now + _RAFT_SHUTDOWN_MS)
         else:
             self._exit(process)
 
@@ -365,6 +372,15 @@ class SimulatedCluster:
             self._exit(process)
         else:
             self._later(10.0, host, host.incarnation, lambda: self._close_when_quiet(process, at_most))
+
+    def _exit_when_succeeded(self, process: _Process, at_most: float) -> None:
+        """A controller exits once another leads the quorum, or has waited long enough (KafkaRaftClient.maybeCompleteShutdown)."""
+        host = process.host
+        assert isinstance(host.node, QuorumController), "only a controller has a successor"
+        if host.node.has_remote_leader or self.driver.now >= at_most:
+            self._exit(process)
+        else:
+            self._later(10.0, host, host.incarnation, lambda: self._exit_when_succeeded(process, at_most))
 
     def _later(self, after: float, host: Host, incarnation: int, function: Callable[[], None]) -> None:
         """Unless the process is another one by then."""

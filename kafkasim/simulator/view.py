@@ -11,13 +11,13 @@ from kafkasim.ledger import Diverged
 from kafkasim.protocol.broker import Broker, BrokerDisk
 from kafkasim.protocol.broker_lifecycle import BrokerState
 from kafkasim.protocol.group_coordinator import offsets_partition_of
-from kafkasim.protocol.node import broker_name, controller_name
+from kafkasim.protocol.node import broker_name
+from kafkasim.protocol.quorum_controller import QuorumController
 from kafkasim.protocol.records import LogBatch, TopicPartition
 from kafkasim.protocol.replication_control import ControllerState
 from kafkasim.scenario import Scenario
 from kafkasim.simulator.driver import Driver, Status
 
-CONTROLLER_ID = 100
 OFFSETS_TOPIC = "__consumer_offsets"
 
 
@@ -39,7 +39,19 @@ class View:
     @property
     def controllers(self) -> Sequence[str]:
         """Node names of all controllers."""
-        return [controller_name(CONTROLLER_ID)]
+        return self.scenario.controller_nodes
+
+    @property
+    def active_controller(self) -> str | None:
+        """The one there is; of a quorum the one that is active, in the highest epoch where a deposed one does not know it yet."""
+        if len(self.controllers) == 1:
+            return self.controllers[0]
+        active = {}
+        for name in self.controllers:
+            node = self.driver.hosts[name].node
+            if isinstance(node, QuorumController) and node.is_active:
+                active[node.raft.quorum.epoch] = name
+        return active[max(active)] if active else None
 
     @property
     def producers(self) -> Sequence[str]:

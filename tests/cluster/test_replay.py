@@ -329,6 +329,13 @@ def test_a_scenario_is_checked_before_any_broker_runs_and_all_complaints_are_tol
     casting.check(scenario_of(records=65_536, size=2))
 
 
+def test_real_brokers_get_one_controller_and_a_quorum_is_refused_before_any_runs() -> None:
+    scenario = scenario_of()
+    quorum = scenario.model_copy(update={"cluster": scenario.cluster.model_copy(update={"controllers": 3})})
+    with pytest.raises(ClusterError, match=r"cluster\.controllers: 3 run in the simulator only; real brokers get one controller\."):
+        casting.check(quorum)
+
+
 def test_real_brokers_are_of_todays_generation_and_another_one_is_refused_in_one_sentence() -> None:
     with pytest.raises(ClusterError) as raised:
         casting.check(scenario_of().with_({"cluster.truncation": "kip101"}))

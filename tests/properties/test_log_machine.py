@@ -44,8 +44,7 @@ class PlainLog:
         self.led: int | None = None
 
     def append(self, batch: RecordBatch, epoch: int) -> None:
-        if self.end > self.rolled:
-            self.rolled = self.end
+        self.rolled = max(self.rolled, self.end)
         self.records += [Record(self.end + number, epoch, batch) for number in range(batch.count)]
         self.end += batch.count
         self.led = None

@@ -234,7 +234,7 @@ class Cluster(Pump):
             self.state.topic_configs,
             self.disks[broker_id],
             self.incarnations[broker_id],
-            "controller-100",
+            (100,),
             lambda: 0.5,
             self.traced.append,
             truncation=self.truncation,

@@ -145,7 +145,8 @@ class View:
     """A cluster in which broker-2 leads orders-0, nobody leads orders-1, and broker-1 is out of every ISR."""
 
     brokers = ("broker-1", "broker-2", "broker-3")
-    controllers = ("controller-100",)
+    controllers = ("controller-100", "controller-101", "controller-102")
+    active_controller = "controller-101"
     producers = ("shop",)
     consumers = ("billing-0", "billing-1")
 
@@ -175,7 +176,9 @@ class View:
         ("isr(orders-0)", ("broker-2", "broker-3")),
         ("broker(3)", ("broker-3",)),
         ("brokers", ("broker-1", "broker-2", "broker-3")),
-        ("controller", ("controller-100",)),
+        ("controller", ("controller-101",)),
+        ("controller(102)", ("controller-102",)),
+        ("controllers", ("controller-100", "controller-101", "controller-102")),
         ("coordinator(billing)", ("broker-3",)),
         ("producer(shop)", ("shop",)),
         ("consumer(billing-1)", ("billing-1",)),
@@ -191,7 +194,7 @@ def test_a_selector_means_the_nodes_of_this_moment_and_is_written_as_it_was_read
 
 def test_several_selectors_name_each_node_once() -> None:
     selectors = [parse_selector(text) for text in ("leader(orders-0)", "brokers", "controller")]
-    assert resolve_all(selectors, View()) == ("broker-2", "broker-1", "broker-3", "controller-100")
+    assert resolve_all(selectors, View()) == ("broker-2", "broker-1", "broker-3", "controller-101")
 
 
 def test_topics_and_groups_may_have_dashes_and_dots() -> None:

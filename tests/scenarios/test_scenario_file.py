@@ -198,7 +198,7 @@ def test_all_problems_come_at_once_with_line_and_path_in_the_order_of_the_file()
     bad = """\
 name: x
 titel: hi
-cluster: {brokers: 2, controllers: 3, config: {broker.session.timeout: 3000}}
+cluster: {brokers: 2, controllers: 2, config: {broker.session.timeout: 3000}}
 topics:
   orders: {partitons: 2}
 producers:
@@ -217,7 +217,7 @@ expect: {acked_los: 0}
 """
     assert problems(bad) == [
         "bad.yaml:2: titel: unknown key `titel`; did you mean `title`?",
-        "bad.yaml:3: cluster.controllers: 3 controllers would be a quorum, which comes later; for now there is 1.",
+        "bad.yaml:3: cluster.controllers: 2 is no good quorum; there may be 1, or 3 to survive one failure, or 5 to survive two.",
         "bad.yaml:3: cluster.config.broker.session.timeout: broker.session.timeout is not a setting of a broker; "
         "did you mean broker.session.timeout.ms?",
         "bad.yaml:5: topics.orders.partitons: unknown key `partitons`; did you mean `partitions`?",
