@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kafkasim.ledger import FaultApplied, Ledger
+from kafkasim.selectors import OFFSETS_TOPIC
 
 if TYPE_CHECKING:
+    from kafkasim.protocol.config import TopicConfig
     from kafkasim.scenario import Scenario
 
 # A connection that is reset or an answer that is swallowed moves no leader; everything else that happens to a broker may.
@@ -60,6 +62,7 @@ class GroupCase:
     dedup: str
     dedup_order: str
     topics: tuple[TopicCase, ...]
+    offsets_topic: TopicCase  # where its commits are kept
     longest_poll_ms: float  # how long a full poll takes to handle on the polling thread
     max_poll_interval_ms: float
 
@@ -151,7 +154,16 @@ def _group_settings(group: GroupCase) -> dict[str, str]:
 
 
 def _topic(scenario: Scenario, name: str) -> TopicCase:
-    config, factor = scenario.topic_config(name), scenario.topics[name].replication_factor
+    return _topic_case(name, scenario.topic_config(name), scenario.topics[name].replication_factor)
+
+
+def _offsets_topic(scenario: Scenario) -> TopicCase:
+    """__consumer_offsets has no settings of its own; with fewer brokers than its replication factor it is on all of them."""
+    factor = min(scenario.broker_config().offsets_topic_replication_factor, scenario.cluster.brokers)
+    return _topic_case(OFFSETS_TOPIC, scenario.topic_config(None), factor)
+
+
+def _topic_case(name: str, config: TopicConfig, factor: int) -> TopicCase:
     return TopicCase(
         name=name,
         replication_factor=factor,
@@ -191,6 +203,7 @@ def _group(scenario: Scenario, name: str, topics: dict[str, TopicCase]) -> Group
         dedup=group.dedup,
         dedup_order=group.dedup_order,
         topics=tuple(topics[topic] for topic in group.topics),
+        offsets_topic=_offsets_topic(scenario),
         longest_poll_ms=0.0 if group.commit == "worker-threads" else settings.max_poll_records * (group.processing_ms + access),
         max_poll_interval_ms=settings.max_poll_interval_ms,
     )

@@ -143,6 +143,7 @@ class Fault(BaseModel):
     begins_with: ClassVar[str]
     ends_with: ClassVar[str]  # "" where nothing has to be undone
     brokers_only: ClassVar[str] = ""  # why a client makes no sense as its node, where it makes none
+    no_controller: ClassVar[str] = ""  # the same of a controller
 
     fault: str
     node: Nodes = Field(description="whom it hits: a selector or a list of them; all are hit at once")
@@ -238,6 +239,7 @@ class SlowDisk(Fault):
     begins_with = "slow_disk"
     ends_with = "fast_disk"
     brokers_only = "a client keeps no log whose writes could be slow"
+    no_controller = "only a broker's disk can be slow"
     fault: Literal["slow-disk"]
     write_ms: Milliseconds = Field(alias="write.ms", description="how long each write takes")
 
@@ -250,7 +252,7 @@ class Bounce(Fault):
 
     begins_with = ""
     ends_with = "start"  # of whoever is down, should the final heal come in the middle of it
-    brokers_only = "only a broker has an ISR to wait for"
+    brokers_only = no_controller = "only a broker has an ISR to wait for"
     fault: Literal["bounce"]
     how: Literal["shutdown", "crash"] = Field(default="shutdown", description="how each node goes down")
     at_most_ms: Duration = Field(

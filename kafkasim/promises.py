@@ -165,9 +165,15 @@ def nothing_skipped(group: GroupCase, _faults: Faults) -> Given | Withheld:
 
 
 def at_most_once(group: GroupCase, faults: Faults) -> Given | Withheld:
-    """The offset is committed before anything is handled: a crash loses the rest of the poll and repeats nothing."""
+    """The offset is committed before anything is handled: a crash loses the rest of the poll and repeats nothing.
+
+    A commit is a record, too: where `__consumer_offsets` does not keep it, the group stands where it stood before.
+    """
     if group.commit != "before-processing":
         return Withheld(f"commit={group.commit} promises no single handling")
+    kept = keeps_committed_records(group.offsets_topic, faults)
+    if isinstance(kept, Withheld):
+        return Withheld(f"commits are kept in {group.offsets_topic.name}, where {kept.because}")
     return _while_committed(group, faults, Given("commit=before-processing"))
 
 

@@ -128,7 +128,7 @@ def _faults(scenario: Scenario) -> Iterator[Finding]:
             said = complaint(selector, known)
             if said is not None:
                 yield Finding(("faults", index, key), said, _ground(selector))
-        yield from _no_client(index, fault)
+        yield from _only_brokers(index, fault)
         if fault.when is not None:
             yield from _progress(scenario, fault.when, ("faults", index, "when"))
         earlier += [fault.name] if fault.name is not None else []
@@ -150,10 +150,12 @@ def _known(scenario: Scenario, earlier: list[str]) -> Known:
     return Known(partitions, scenario.cluster.brokers, [producer.name for producer in scenario.producers], members, tuple(earlier))
 
 
-def _no_client(index: int, fault: Fault) -> Iterator[Finding]:
+def _only_brokers(index: int, fault: Fault) -> Iterator[Finding]:
     for selector in fault.node:
         if fault.brokers_only and selector.clients_only:
             yield Finding(("faults", index, "node"), f"{fault.fault} on {selector}: {fault.brokers_only}")
+        if fault.no_controller and selector.kind == "controller":
+            yield Finding(("faults", index, "node"), f"{fault.fault} on {selector}: {fault.no_controller}")
 
 
 def _progress(scenario: Scenario, when: When, location: Location) -> Iterator[Finding]:

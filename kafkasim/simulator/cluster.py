@@ -54,11 +54,11 @@ class _Process:
 class SimulatedCluster:
     """Controller, brokers and clients of one scenario on one driver."""
 
-    def __init__(self, scenario: Scenario, seed: int, ledger: Ledger, trace: Trace | None) -> None:
+    def __init__(self, scenario: Scenario, seed: int, ledger: Ledger, trace: Trace | None, driver: Driver | None = None) -> None:
         self.scenario = scenario
         self.ledger = ledger
         self.streams = Streams(seed)
-        self.driver = Driver()
+        self.driver = driver or Driver()
         self.progress = Progress()
         self._trace = trace
         self.network = Network(self.driver, self.streams, scenario.network.between)
@@ -175,9 +175,10 @@ class SimulatedCluster:
 
     # ------------------------------------------------------------------------------------------------ verbs: processes
 
-    def cannot(self, verb: Verb) -> str:  # noqa: ARG002  (the other backend has to look)
-        """Every verb can be done in simulated time."""
-        return ""
+    def cannot(self, verb: Verb) -> str:
+        """Every verb can be done in simulated time; but `$name` may have named a node that has no disk to be slow."""
+        diskless = verb.name == "slow_disk" and verb.arguments[0] not in self.view.brokers
+        return f"{verb.arguments[0]} has no disk that could be slow" if diskless else ""
 
     def kill(self, node: str) -> None:
         """SIGKILL."""
