@@ -122,7 +122,18 @@ class SimulatedCluster:
             for member in range(group.members):
                 desk = clients.desk(group, f"{group.group}-{member}", self._flags[group.group])
                 process = self._add(desk.member, lambda desk=desk: self._launch_consumer(desk), 0.0)  # type: ignore[misc]  # bound early
-                self.driver.call_at(self.driver.now if zero is None else zero + group.start_ms, process.launch)
+                if zero is None:
+                    self.driver.call_at(self.driver.now, process.launch)
+                else:
+                    process.down_holds = 1  # nothing that a fault does starts it before its time
+                    self.driver.call_at(zero + group.start_ms, lambda process=process: self._launch_late(process))  # type: ignore[misc]  # bound early
+
+    @staticmethod
+    def _launch_late(process: _Process) -> None:
+        """Its time has come. Where a fault holds it down just now, the end of that fault will start it."""
+        process.down_holds -= 1
+        if not process.down_holds:
+            process.launch()
 
     def _add(self, name: str, launch: Callable[[], None], startup_ms: float) -> _Process:
         host = self.driver.add(name)

@@ -36,6 +36,9 @@ def observe(scenario: Scenario) -> Observed:
         report = run(scenario, trace=trace, backend=simulator, keep=ledgers.append)
     except InvariantViolated as violated:
         raise InvariantViolated(violated.name, violated.sentence + _as_file(scenario)) from None
+    except Exception as error:  # the simulator itself broke off: as bad, and seen with the same file
+        error.add_note(_as_file(scenario))
+        raise
     invariants = simulator.invariants
     assert invariants is not None, "a run that ended was watched"
     return Observed(report, reached_by(ledgers[0], report, trace, invariants.reached), invariants.waived)

@@ -50,6 +50,7 @@ DELIVERY: Sequence[Mapping[str, Any]] = (
     {},
     {"enable.idempotence": False},
     {"enable.idempotence": True},
+    {"enable.idempotence": True},
     {"enable.idempotence": False, "max.in.flight.requests.per.connection": 1},
     {"enable.idempotence": False, "retries": 0},
     {"enable.idempotence": False, "retries": 2},

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from kafkasim.testing.fault_kinds import FaultData, Nodes
 
-Schedule = Callable[[st.DrawFn, str], list[FaultData]]
+Schedule = Callable[[st.DrawFn, str, Nodes], list[FaultData]]
 
 
 def _ms(value: float) -> str:
@@ -36,7 +36,7 @@ def _failure(draw: st.DrawFn, node: str, at: int) -> FaultData:
     return {"fault": draw(st.sampled_from(["crash", "power-loss", "pause", "shutdown"])), "node": node, "at": _ms(at), "for": _while(draw)}
 
 
-def isr_shrinks_then_leader_fails(draw: st.DrawFn, partition: str) -> list[FaultData]:
+def isr_shrinks_then_leader_fails(draw: st.DrawFn, partition: str, _nodes: Nodes) -> list[FaultData]:
     """Rows 7, 12, 13: the followers fall behind, the ISR is the leader alone, and the leader fails."""
     begin, lagging = _begin(draw), draw(st.integers(1500, 6000))
     whom = draw(st.sampled_from(["followers", "follower"]))
@@ -47,7 +47,7 @@ def isr_shrinks_then_leader_fails(draw: st.DrawFn, partition: str) -> list[Fault
     return [first, _failure(draw, f"leader({partition})", begin + draw(st.integers(500, 7000)))]
 
 
-def two_power_losses(draw: st.DrawFn, partition: str) -> list[FaultData]:
+def two_power_losses(draw: st.DrawFn, partition: str, _nodes: Nodes) -> list[FaultData]:
     """Rows 9, 10, 14: the power fails twice, for one broker after the other, or for one twice."""
     begin = _begin(draw)
     whom = [f"leader({partition})", f"follower({partition})", f"followers({partition})", "brokers"]
@@ -56,7 +56,7 @@ def two_power_losses(draw: st.DrawFn, partition: str) -> list[FaultData]:
     return [first, second]
 
 
-def zombie_leader(draw: st.DrawFn, partition: str) -> list[FaultData]:
+def zombie_leader(draw: st.DrawFn, partition: str, _nodes: Nodes) -> list[FaultData]:
     """Rows 5, 6: the leader is cut off from its peers and not from its clients; meanwhile it, or its successor, may fail as well."""
     begin = _begin(draw)
     peers = draw(st.sampled_from([["controller", "brokers"], "controller", "brokers"]))
@@ -67,14 +67,14 @@ def zombie_leader(draw: st.DrawFn, partition: str) -> list[FaultData]:
     return [cut, _failure(draw, draw(st.sampled_from(["$zombie", f"leader({partition})"])), begin + draw(st.integers(500, 7000)))]
 
 
-def follower_falls_behind_then_leader_fails(draw: st.DrawFn, partition: str) -> list[FaultData]:
+def follower_falls_behind_then_leader_fails(draw: st.DrawFn, partition: str, _nodes: Nodes) -> list[FaultData]:
     """Row 41 and after: a follower stands still for longer than replica.lag.time.max.ms, comes back, and the leader fails about then."""
     begin, lagging = _begin(draw), draw(st.integers(1000, 6000))
     first: FaultData = {"fault": "pause", "node": f"follower({partition})", "at": _ms(begin), "for": _ms(lagging)}
     return [first, _failure(draw, f"leader({partition})", begin + lagging + draw(st.integers(-300, 1500)))]
 
 
-def leaders_fail_in_a_row(draw: st.DrawFn, partition: str) -> list[FaultData]:
+def leaders_fail_in_a_row(draw: st.DrawFn, partition: str, _nodes: Nodes) -> list[FaultData]:
     """Row 11 (KIP-279): each new leader fails soon after it was elected."""
     at, faults = _begin(draw), []
     for _ in range(draw(st.integers(2, 3))):
@@ -83,16 +83,16 @@ def leaders_fail_in_a_row(draw: st.DrawFn, partition: str) -> list[FaultData]:
     return faults
 
 
-def answers_are_lost(draw: st.DrawFn, partition: str) -> list[FaultData]:
-    """Rows 15 to 18: a leader's answers are lost, so that its clients retry; then it may fail, and its successor gets the retry."""
-    begin = _begin(draw)
-    first: FaultData = {"fault": "drop-responses", "node": f"leader({partition})", "from": "clients", "at": _ms(begin), "for": _while(draw)}
+def answers_are_lost(draw: st.DrawFn, partition: str, _nodes: Nodes) -> list[FaultData]:
+    """Rows 15 to 18: a leader's answers are lost, so that its clients retry; then it fails, and its successor gets the retry."""
+    begin, lost = _begin(draw), draw(st.integers(100, 2000))
+    first: FaultData = {"fault": "drop-responses", "node": f"leader({partition})", "from": "clients", "at": _ms(begin), "for": _ms(lost)}
     if draw(st.booleans()):
         first["probability"] = 0.5
-    return [first, _failure(draw, f"leader({partition})", begin + _after(draw))] if draw(st.booleans()) else [first]
+    return [first, _failure(draw, f"leader({partition})", begin + draw(st.integers(50, lost + 50)))] if draw(st.booleans()) else [first]
 
 
-def all_but_one_die(draw: st.DrawFn, partition: str) -> list[FaultData]:
+def all_but_one_die(draw: st.DrawFn, partition: str, _nodes: Nodes) -> list[FaultData]:
     """Row 8: a replica is far behind when everybody who is not dies; with unclean election, it leads."""
     begin = _begin(draw)
     first: FaultData = {"fault": "partition", "node": f"follower({partition})", "at": _ms(begin), "for": _ms(draw(st.integers(3000, 6000)))}
@@ -102,7 +102,23 @@ def all_but_one_die(draw: st.DrawFn, partition: str) -> list[FaultData]:
     return [first, second]
 
 
-def stop_cleanly_beside_a_failure(draw: st.DrawFn, partition: str) -> list[FaultData]:
+def the_in_sync_die_together(draw: st.DrawFn, partition: str, _nodes: Nodes) -> list[FaultData]:
+    """A replica is behind when all the others die; they come back with the high watermark of their last checkpoint, and so does it."""
+    begin, lagging = _begin(draw), draw(st.integers(1500, 5000))
+    first: FaultData = {"fault": "pause", "node": f"follower({partition})", "at": _ms(begin), "for": _ms(lagging)}
+    how = draw(st.sampled_from(["crash", "crash", "power-loss"]))
+    at = begin + draw(st.integers(1000, lagging))
+    return [first, {"fault": how, "node": f"isr({partition})", "at": _ms(at), "for": _while(draw)}]
+
+
+def a_client_dies_at_work(draw: st.DrawFn, partition: str, nodes: Nodes) -> list[FaultData]:
+    """Rows 19, 23 to 28: a producer or a member dies, or stands still, with records in hand; a broker may fail about then as well."""
+    begin, client = _begin(draw), draw(st.sampled_from(list(nodes.others)))
+    first: FaultData = {"fault": draw(st.sampled_from(["crash", "pause"])), "node": client, "at": _ms(begin), "for": _while(draw)}
+    return [first, _failure(draw, f"leader({partition})", begin + _after(draw))] if draw(st.booleans()) else [first]
+
+
+def stop_cleanly_beside_a_failure(draw: st.DrawFn, partition: str, _nodes: Nodes) -> list[FaultData]:
     """Row 3: a controlled shutdown hands its leaderships to brokers one of which has just failed, and nobody knows it yet."""
     begin = _begin(draw)
     first = _failure(draw, f"{draw(st.sampled_from(['follower', 'followers']))}({partition})", begin)
@@ -118,6 +134,8 @@ TARGETED: Mapping[str, Schedule] = {
     "leaders fail in a row": leaders_fail_in_a_row,
     "answers are lost": answers_are_lost,
     "all but one die": all_but_one_die,
+    "the in-sync die together": the_in_sync_die_together,
+    "a client dies at work": a_client_dies_at_work,
     "stop cleanly beside a failure": stop_cleanly_beside_a_failure,
 }
 
@@ -125,4 +143,4 @@ TARGETED: Mapping[str, Schedule] = {
 def draw_targeted(draw: st.DrawFn, nodes: Nodes) -> list[FaultData]:
     """One of TARGETED, aimed at one of the scenario's partitions."""
     schedule = TARGETED[draw(st.sampled_from(list(TARGETED)))]
-    return schedule(draw, draw(st.sampled_from(list(nodes.partitions))))
+    return schedule(draw, draw(st.sampled_from(list(nodes.partitions))), nodes)

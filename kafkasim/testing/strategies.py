@@ -91,7 +91,7 @@ def _nodes_of(data: Mapping[str, Any]) -> Nodes:
     coordinators = [f"coordinator({group['group']})" for group in groups]
     members = [f"consumer({group['group']}-{member})" for group in groups for member in range(group.get("members", 1))]
     producers = [f"producer({producer['name']})" for producer in data["producers"]]
-    return Nodes([*roles, *brokers, *coordinators], ["controller", *producers, *members], partitions)
+    return Nodes([*roles, *brokers, *coordinators], [*members, *producers, "controller"], partitions)
 
 
 # ---------------------------------------------------------------------------------------------------- parts
@@ -163,7 +163,7 @@ def _group(draw: st.DrawFn, name: str, topic: str) -> Data:
         group["client"] = client
     _maybe(draw, group, "members", [2, 3])
     _maybe(draw, group, "start", ["700ms"])
-    _maybe(draw, group, "processing.ms", [1, 5])
+    _maybe(draw, group, "processing.ms", [1, 5, 10])
     commit = draw(st.sampled_from(["after-processing", "auto", "before-processing", "worker-threads"]))
     if commit != "after-processing":
         group["commit"] = commit
