@@ -38,7 +38,7 @@ TOPIC: Options = {
 }
 # Both libraries: (Java's key, librdkafka's key) -> values.
 PRODUCER: Mapping[tuple[str, str], Sequence[Any]] = {
-    ("acks", "acks"): [UNSET, UNSET, 1, 0],
+    ("acks", "acks"): [UNSET, UNSET, UNSET, 1, 0],
     ("request.timeout.ms", "socket.timeout.ms"): [1000, 500, 3000],
     ("delivery.timeout.ms", "message.timeout.ms"): [10000, 4000, 30000],
     ("linger.ms", "linger.ms"): [UNSET, 0, 50],
@@ -47,6 +47,7 @@ PRODUCER: Mapping[tuple[str, str], Sequence[Any]] = {
 }
 # Together, because they depend on each other: what Kafka would refuse is not drawn. Each is a configuration of a producer.
 DELIVERY: Sequence[Mapping[str, Any]] = (
+    {},
     {},
     {"enable.idempotence": False},
     {"enable.idempotence": True},

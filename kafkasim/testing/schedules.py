@@ -6,7 +6,7 @@ catalogue of delivery semantics, its docstring tells. A new schedule is a functi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from hypothesis import strategies as st
 
@@ -89,7 +89,7 @@ def answers_are_lost(draw: st.DrawFn, partition: str, _nodes: Nodes) -> list[Fau
     first: FaultData = {"fault": "drop-responses", "node": f"leader({partition})", "from": "clients", "at": _ms(begin), "for": _ms(lost)}
     if draw(st.booleans()):
         first["probability"] = 0.5
-    return [first, _failure(draw, f"leader({partition})", begin + draw(st.integers(50, lost + 50)))] if draw(st.booleans()) else [first]
+    return [first, _failure(draw, f"leader({partition})", begin + draw(st.integers(50, lost + 50)))] if draw(st.integers(0, 3)) else [first]
 
 
 def all_but_one_die(draw: st.DrawFn, partition: str, _nodes: Nodes) -> list[FaultData]:
@@ -103,18 +103,22 @@ def all_but_one_die(draw: st.DrawFn, partition: str, _nodes: Nodes) -> list[Faul
 
 
 def the_in_sync_die_together(draw: st.DrawFn, partition: str, _nodes: Nodes) -> list[FaultData]:
-    """A replica is behind when all the others die; they come back with the high watermark of their last checkpoint, and so does it."""
-    begin, lagging = _begin(draw), draw(st.integers(1500, 5000))
+    """A replica is behind when all the others die, at once or one by one; who comes back has the high watermark of its last checkpoint."""
+    begin, lagging = _begin(draw), draw(st.integers(2500, 6000))
     first: FaultData = {"fault": "pause", "node": f"follower({partition})", "at": _ms(begin), "for": _ms(lagging)}
     how = draw(st.sampled_from(["crash", "crash", "power-loss"]))
-    at = begin + draw(st.integers(1000, lagging))
+    at = begin + draw(st.integers(1600, lagging))
+    if draw(st.booleans()):
+        one_by_one = [(at - 1000, draw(st.integers(4000, 8000))), (at + draw(st.integers(1000, 2500)), draw(st.integers(50, 1500)))]
+        return [first, *({"fault": how, "node": f"leader({partition})", "at": _ms(when), "for": _ms(down)} for when, down in one_by_one)]
     return [first, {"fault": how, "node": f"isr({partition})", "at": _ms(at), "for": _while(draw)}]
 
 
 def a_client_dies_at_work(draw: st.DrawFn, partition: str, nodes: Nodes) -> list[FaultData]:
     """Rows 19, 23 to 28: a producer or a member dies, or stands still, with records in hand; a broker may fail about then as well."""
-    begin, client = _begin(draw), draw(st.sampled_from(list(nodes.others)))
-    first: FaultData = {"fault": draw(st.sampled_from(["crash", "pause"])), "node": client, "at": _ms(begin), "for": _while(draw)}
+    members = [node for node in nodes.others if node.startswith("consumer")]
+    begin, client = _begin(draw), draw(st.sampled_from([*members, *members, *nodes.others]))
+    first: FaultData = {"fault": draw(st.sampled_from(["crash", "crash", "pause"])), "node": client, "at": _ms(begin), "for": _while(draw)}
     return [first, _failure(draw, f"leader({partition})", begin + _after(draw))] if draw(st.booleans()) else [first]
 
 
@@ -140,7 +144,10 @@ TARGETED: Mapping[str, Schedule] = {
 }
 
 
-def draw_targeted(draw: st.DrawFn, nodes: Nodes) -> list[FaultData]:
-    """One of TARGETED, aimed at one of the scenario's partitions."""
-    schedule = TARGETED[draw(st.sampled_from(list(TARGETED)))]
+_MORE_OFTEN = ("answers are lost", "a client dies at work", "a client dies at work")  # they need most of the settings beside them
+
+
+def draw_targeted(draw: st.DrawFn, nodes: Nodes, names: Sequence[str] = ()) -> list[FaultData]:
+    """One of TARGETED (or of those of these names), aimed at one of the scenario's partitions."""
+    schedule = TARGETED[draw(st.sampled_from(list(names) or [*TARGETED, *_MORE_OFTEN]))]
     return schedule(draw, draw(st.sampled_from(list(nodes.partitions))), nodes)

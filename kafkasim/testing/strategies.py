@@ -47,13 +47,14 @@ def scenarios(
     *,
     kinds: Sequence[str] | None = None,
     most_faults: int = 4,
-    targeted: bool = True,
+    targeted: bool | Sequence[str] = True,
     **parts: Part,
 ) -> Scenario:
     """Scenarios. What `base` or a keyword (`cluster=`, `topics=`, `producers=`, `consumers=`, `faults=`) says stays; the rest is drawn.
 
     A `base` that is a Scenario is complete: only faults are drawn for it, if it has none, and the seed. `kinds` restricts the faults to
-    some of FAULT_KINDS, and then nothing is drawn of TARGETED, nor with `targeted=False`.
+    some of FAULT_KINDS, and then nothing is drawn of TARGETED. `targeted`: in every second run one of TARGETED, never (False), or always
+    one of those that it names.
     """
     given: Data = dict(base.data() if isinstance(base, Scenario) else base or {})
     given |= {name: draw(part) if isinstance(part, st.SearchStrategy) else part for name, part in parts.items()}
@@ -72,10 +73,13 @@ def scenarios(
     return Scenario.of(data)
 
 
-def _draw_faults(draw: st.DrawFn, nodes: Nodes, kinds: Sequence[str] | None, at_most: int, targeted: bool) -> list[FaultData]:
-    """A swarm; or in two of five runs a targeted schedule, with little or nothing beside it."""
-    if kinds is None and targeted and draw(st.integers(0, 4)) > 2:
-        hurt = draw_targeted(draw, nodes)
+def _draw_faults(
+    draw: st.DrawFn, nodes: Nodes, kinds: Sequence[str] | None, at_most: int, targeted: bool | Sequence[str]
+) -> list[FaultData]:
+    """A swarm; or in every second run a targeted schedule, with little or nothing beside it."""
+    named = () if isinstance(targeted, bool) else targeted
+    if named or (kinds is None and targeted and draw(st.booleans())):
+        hurt = draw_targeted(draw, nodes, named)
         return hurt + draw_swarm(draw, nodes, list(FAULT_KINDS), 1)
     return draw_swarm(draw, nodes, list(kinds or FAULT_KINDS), at_most)
 
@@ -163,8 +167,8 @@ def _group(draw: st.DrawFn, name: str, topic: str) -> Data:
         group["client"] = client
     _maybe(draw, group, "members", [2, 3])
     _maybe(draw, group, "start", ["700ms"])
-    _maybe(draw, group, "processing.ms", [1, 5, 10])
-    commit = draw(st.sampled_from(["after-processing", "auto", "before-processing", "worker-threads"]))
+    _maybe(draw, group, "processing.ms", [10, 5, 1, 20])
+    commit = draw(st.sampled_from(["after-processing", "after-processing", "auto", "before-processing", "worker-threads"]))
     if commit != "after-processing":
         group["commit"] = commit
     if commit == "worker-threads":

@@ -8,16 +8,16 @@ from __future__ import annotations
 from functools import cache
 
 import pytest
-from planted import BUGS
+from planted import BUGS, GIVEN
 from rich.console import Console
 
 from kafkasim.runner import run
 from kafkasim.scenario import Scenario
-from kafkasim.testing import SOMETIMES
+from kafkasim.testing import SOMETIMES, scenarios
 from kafkasim.testing.__main__ import table
 from kafkasim.testing.campaign import Outcome, campaign
 
-RUNS = 1500
+RUNS = 1000
 RUNS_FOR_A_BUG = 400
 SEED = 1
 
@@ -45,7 +45,7 @@ def test_the_campaign_reaches_what_it_is_meant_to_reach(capsys: pytest.CaptureFi
 @pytest.mark.parametrize("bug", BUGS, ids=lambda name: name.replace(" ", "-"))
 def test_a_planted_bug_is_found_and_shrunk_to_a_scenario(bug: str) -> None:
     with BUGS[bug]():
-        found = campaign(RUNS_FOR_A_BUG, SEED, shrinking_runs=150)
+        found = campaign(RUNS_FOR_A_BUG, SEED, scenarios(**GIVEN.get(bug, {})), shrinking_runs=100)
     print(found.violation)
     assert found.violation, f"{RUNS_FOR_A_BUG} scenarios did not show that {bug}"
     assert found.scenario is not None
