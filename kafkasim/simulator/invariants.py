@@ -1,7 +1,7 @@
 """What is true of Kafka's replication at every moment, whatever fails: asked after every message, for the host that just acted.
 
 The names are those of Jack Vanlightly's TLA+ models (kafka-tlaplus, kraft/kip-966) where he has the invariant, Jepsen's where it is
-hers; INVARIANTS gives each a sentence and its source. The settings do not matter here: acks=0 and one replica keep all of them, too.
+hers; violations.py gives each a sentence and its source. The settings do not matter here: acks=0 and one replica keep all of them, too.
 What a configuration promises its users is another matter (promises.py), and is asked at the end of a run.
 
 Two things take a guarantee away, and each is counted in `waived`. An unclean election (the last known leader's included, KIP-966): what
@@ -31,32 +31,7 @@ from kafkasim.protocol.replication_control import ControllerState
 from kafkasim.scenario import Scenario
 from kafkasim.simulator.driver import Host
 from kafkasim.simulator.histories import History, batch_at
-
-INVARIANTS: Mapping[str, str] = {
-    "LogMatching": "one leader epoch and offset is one batch in every log, with the same batch before it (kip-966; Raft's property)",
-    "OneLeaderPerEpoch": "a leader epoch has one leader, and only that one writes in it (KIP-101)",
-    "EpochsGrow": "no leader epoch and no partition epoch ever goes back, in a process or in the metadata log (KIP-320, KIP-497)",
-    "NoHole": "batches follow each other without a gap, and their leader epochs never fall (UnifiedLog)",
-    "NoDuplicate": "one producer epoch and sequence number is in a log once (KIP-98)",
-    "HighWatermarkGrows": "in one leader epoch a leader's high watermark never goes back, and never passes its log's end (Partition)",
-    "LeaderCompleteness": "who is elected cleanly has everything that was committed (kip-966)",
-    "LeaderCandidateCompleteness": "every member of ISR and ELR has everything that is committed (kip-966)",
-    "ReplicationQuorumSuperset": "the leader's maximal ISR holds every member of the controller's ISR (kip-966, AsyncIsr)",
-    "NoCommittedRecordLost": "no process cuts a committed record off its log (kip-966: NoCommittedRecordLostGlobally)",
-    "LiveIsr": "no fenced broker is in an ISR, and the leader is (KIP-841)",
-    "NoUncleanElection": "nobody from outside ISR and ELR leads unless unclean.leader.election.enable=true or KIP-966 names it",
-    "AckedIsCommitted": "a success for acks=all means that all of the ISR has the batch (ProducerConfig: acks)",
-    "ConsistentRead": "a consumer is shown committed batches only, so that an offset never shows it another record later (kip-966; Jepsen)",
-}
-
-
-class InvariantViolated(AssertionError):
-    """`name` is a key of INVARIANTS; the text says when, where and what."""
-
-    def __init__(self, name: str, sentence: str) -> None:
-        super().__init__(f"{name} ({INVARIANTS[name]}): {sentence}")
-        self.name = name
-        self.sentence = sentence
+from kafkasim.simulator.violations import InvariantViolated
 
 
 class _Seen:
@@ -134,7 +109,7 @@ class Invariants:
                     seen.process_ended()
 
     def power_failed(self, node: str, now: float) -> None:
-        """See watched.Watcher. The disk lost its tail while nobody was there: no rule of Kafka is broken by that, but its logs are shorter."""
+        """See watched.Watcher. The disk lost its tail: no rule of Kafka is broken by that, but its logs are shorter."""
         self._now = now
         for broker_id, disk in self._disks.items():
             if broker_name(broker_id) != node:
@@ -212,7 +187,9 @@ class Invariants:
         if batch.batch.producer_id >= 0:
             sequence = (batch.batch.producer_id, batch.batch.producer_epoch, batch.batch.base_sequence)
             if sequence in seen.sequences:
-                self._violated("NoDuplicate", name, f"broker {broker_id} has {_show(batch)} a second time (producer id, epoch: {sequence[:2]})")
+                self._violated(
+                    "NoDuplicate", name, f"broker {broker_id} has {_show(batch)} a second time (producer id, epoch: {sequence[:2]})"
+                )
             seen.sequences.add(sequence)
         history, key = self._history(name), (batch.leader_epoch, batch.base_offset)
         known = history.writers.get(key)
@@ -227,7 +204,7 @@ class Invariants:
             self._violated(
                 "LogMatching",
                 name,
-                f"broker {broker_id} has {_show(batch)} behind {_show(before)}, where {_show(first)} was written behind {_show(its_before)}",
+                f"broker {broker_id} has {_show(batch)} behind {_show(before)}, but {_show(first)} was written behind {_show(its_before)}",
             )
 
     def _check_high_watermark(self, broker_id: int, partition: Partition, seen: _Seen, in_service: bool) -> None:
@@ -271,7 +248,9 @@ class Invariants:
         if missing and unheard and all(member in proposed for member in missing):
             self.waived["ISR expansions granted that the leader had taken back"] += 1
         elif missing:
-            sentence = f"leader {registration.leader} counts with {hosted.partition.maximal_isr}, the controller's ISR is {registration.isr}"
+            sentence = (
+                f"leader {registration.leader} counts with {hosted.partition.maximal_isr}, the controller's ISR is {registration.isr}"
+            )
             self._violated("ReplicationQuorumSuperset", name, sentence)
 
     # ------------------------------------------------------------------------------------------------ the controller

@@ -17,7 +17,7 @@ from importlib.util import find_spec
 if find_spec("hypothesis") is None:
     raise ImportError("kafkasim.testing draws its scenarios with Hypothesis, which is not installed: pip install 'kafkasim[testing]'")
 
-from kafkasim.simulator.invariants import INVARIANTS, InvariantViolated
+from kafkasim.simulator.violations import INVARIANTS, InvariantViolated
 from kafkasim.testing.checking import Observed, check, hold, observe
 from kafkasim.testing.fault_kinds import FAULT_KINDS
 from kafkasim.testing.schedules import TARGETED

@@ -14,7 +14,7 @@ from kafkasim.promises import HELD
 from kafkasim.report import Report
 from kafkasim.runner import run
 from kafkasim.scenario import Scenario
-from kafkasim.simulator.invariants import InvariantViolated
+from kafkasim.simulator.violations import InvariantViolated
 from kafkasim.simulator.watched import WatchedSimulator
 from kafkasim.testing.sometimes import reached_by
 from kafkasim.trace import Trace

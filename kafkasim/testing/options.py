@@ -1,7 +1,7 @@
 """The settings that are drawn: of each key the values that a scenario may have, the plainest first. `UNSET` leaves the key out.
 
-A new setting is a line in one of the tables. Timeouts are short, so that a run is over in some ten ms; what they are is part of each scenario,
-and a failure that needs a long one is not found here.
+A new setting is a line in one of the tables. Timeouts are short, so that a run is over in some ten ms. They are part of each
+scenario, and a failure that needs a long one is not found here.
 """
 
 from __future__ import annotations

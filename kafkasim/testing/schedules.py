@@ -41,7 +41,9 @@ def isr_shrinks_then_leader_fails(draw: st.DrawFn, partition: str, _nodes: Nodes
     begin, lagging = _begin(draw), draw(st.integers(1500, 6000))
     whom = draw(st.sampled_from(["followers", "follower"]))
     how: FaultData = draw(
-        st.sampled_from([{"fault": "pause"}, {"fault": "partition", "from": f"leader({partition})"}, {"fault": "delay", "latency.ms": 2000}])
+        st.sampled_from(
+            [{"fault": "pause"}, {"fault": "partition", "from": f"leader({partition})"}, {"fault": "delay", "latency.ms": 2000}]
+        )
     )
     first = {**how, "node": f"{whom}({partition})", "at": _ms(begin), "for": _ms(lagging)}
     return [first, _failure(draw, f"leader({partition})", begin + draw(st.integers(500, 7000)))]

@@ -24,9 +24,7 @@ _DRAWN = Nodes(
 
 
 @st.composite
-def faults(
-    draw: st.DrawFn, kinds: Sequence[str] | None = None, nodes: Sequence[str] | None = None, at_most: int = 4
-) -> list[FaultData]:
+def faults(draw: st.DrawFn, kinds: Sequence[str] | None = None, nodes: Sequence[str] | None = None, at_most: int = 4) -> list[FaultData]:
     """Up to `at_most` faults, swarm style: of a random few of `kinds` (FAULT_KINDS), each at one of `nodes` (selectors).
 
     Give it to `scenarios(faults=...)`. Without `nodes`: those of the names that `scenarios()` draws, topic orders, producer shop, group
@@ -43,6 +41,7 @@ def faults(
 @st.composite
 def scenarios(
     draw: st.DrawFn,
+    /,
     base: Scenario | Mapping[str, Any] | None = None,
     *,
     kinds: Sequence[str] | None = None,
@@ -86,9 +85,7 @@ def _draw_faults(
 
 def _nodes_of(data: Mapping[str, Any]) -> Nodes:
     """Every node of a scenario by a selector, and for its first topic's partitions the roles in them."""
-    partitions = [
-        f"{name}-{index}" for name, topic in data["topics"].items() for index in range(dict(topic or {}).get("partitions", 1))
-    ]
+    partitions = [f"{name}-{index}" for name, topic in data["topics"].items() for index in range(dict(topic or {}).get("partitions", 1))]
     roles = [f"{role}({partition})" for partition in partitions for role in ("leader", "follower", "followers")]
     brokers = [f"broker({number})" for number in range(1, data.get("cluster", {}).get("brokers", 3) + 1)]
     groups = data.get("consumers", [])

@@ -11,7 +11,7 @@ from kafkasim.protocol.records import LogBatch, RecordBatch, TopicPartition
 from kafkasim.runner import run
 from kafkasim.scenario import Scenario
 from kafkasim.simulator.histories import History
-from kafkasim.simulator.invariants import INVARIANTS, InvariantViolated
+from kafkasim.simulator.violations import INVARIANTS, InvariantViolated
 from kafkasim.simulator.watched import WatchedSimulator
 
 ORDERS = TopicPartition("orders", 0)
