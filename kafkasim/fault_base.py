@@ -153,6 +153,7 @@ class Fault(BaseModel):
     begins_with: ClassVar[str]
     ends_with: ClassVar[str]  # "" where nothing has to be undone
     brokers_only: ClassVar[str] = ""  # why a client makes no sense as its node, where it makes none
+    no_controller: ClassVar[str] = ""  # the same of a controller
 
     fault: str
     at_ms: Duration | None = Field(default=None, alias="at", description="when it fires, counted from the start of the workload")

@@ -87,6 +87,7 @@ class SlowDisk(NodeFault):
     begins_with = "slow_disk"
     ends_with = "fast_disk"
     brokers_only = "a client keeps no log whose writes could be slow"
+    no_controller = "only a broker's disk can be slow"
     fault: Literal["slow-disk"]
     write_ms: Milliseconds = Field(alias="write.ms", description="how long each write takes")
 
@@ -99,7 +100,7 @@ class Bounce(NodeFault):
 
     begins_with = ""
     ends_with = "start"  # of whoever is down, should the final heal come in the middle of it
-    brokers_only = "only a broker has an ISR to wait for"
+    brokers_only = no_controller = "only a broker has an ISR to wait for"
     fault: Literal["bounce"]
     how: Literal["shutdown", "crash"] = Field(default="shutdown", description="how each node goes down")
     at_most_ms: Duration = Field(

@@ -142,7 +142,7 @@ def _faults(scenario: Scenario) -> Iterator[Finding]:
             said = complaint(selector, known) or _names_no_nodes(scenario, selector)
             if said is not None:
                 yield Finding(("faults", index, key), said, _ground(selector))
-        yield from _no_client(index, fault)
+        yield from _only_brokers(index, fault)
         if fault.when is not None:
             yield from _progress(scenario, fault.when, ("faults", index, "when"))
         earlier += [fault.name] if fault.name is not None else []
@@ -194,10 +194,12 @@ def _known(scenario: Scenario, earlier: list[str]) -> Known:
     )
 
 
-def _no_client(index: int, fault: Fault) -> Iterator[Finding]:
+def _only_brokers(index: int, fault: Fault) -> Iterator[Finding]:
     for key, selector in fault.selectors:
         if key == "node" and fault.brokers_only and selector.clients_only:
             yield Finding(("faults", index, "node"), f"{fault.fault} on {selector}: {fault.brokers_only}")
+        if key == "node" and fault.no_controller and selector.kind in {"controller", "controllers"}:
+            yield Finding(("faults", index, "node"), f"{fault.fault} on {selector}: {fault.no_controller}")
 
 
 def _progress(scenario: Scenario, when: When, location: Location) -> Iterator[Finding]:

@@ -73,6 +73,12 @@ class HandOver(NamedTuple):
     records: Any
 
 
+class PassOver(NamedTuple):
+    """Polled, and not to be handled."""
+
+    records: Sequence[Any]
+
+
 class Commit(NamedTuple):
     """commitSync(): the end of what was polled, or of what the workers have finished. Nothing new: nothing is sent."""
 
@@ -159,11 +165,14 @@ def after_processing() -> Loop:
 
 
 def before_processing() -> Loop:
-    """At most once: the same lines, Commit first. A crash between the two last lines loses what was committed and not handled."""
+    """At most once: the same lines, Commit first. A crash between the two last lines loses what was committed and not handled.
+
+    A commit that failed has moved nothing: whoever has the partition next gets these records again, so they are not handled here.
+    """
     while True:
         records = yield Poll()
-        yield Commit()
-        yield Process(records)
+        committed = yield Commit()
+        yield PassOver(records) if committed is False else Process(records)
 
 
 def auto() -> Loop:
@@ -189,9 +198,11 @@ def handle_mark_last(record: object) -> Loop:
 
 
 def handle_mark_first(record: object) -> Loop:
-    """Look up, mark, then handle. A crash between marking and handling loses the effect: the flag says that it is done."""
-    if not (yield Lookup(record)):
-        yield Mark(record)
+    """Look up, mark, then handle. A crash between marking and handling loses the effect: the flag says that it is done.
+
+    Of two who have the record at once, a zombie and its successor, only the one that sets the flag goes on.
+    """
+    if not (yield Lookup(record)) and (yield Mark(record)):
         yield Effect(record)
 
 

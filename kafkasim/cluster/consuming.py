@@ -18,7 +18,7 @@ from kafkasim.cluster.specs import ConsumerSpec, read_consumer
 from kafkasim.cluster.telling import Leave, Parent, guarded, leave
 from kafkasim.cluster.work_pool import Gate, Handling, Record, WorkPool
 from kafkasim.stores import FlagStore, RedisFlags, SqliteFlags
-from kafkasim.workload import Commit, Finished, HandOver, Poll, Process, consume
+from kafkasim.workload import Commit, Finished, HandOver, PassOver, Poll, Process, consume
 
 _LOOK_S = 0.05  # how soon a stopped loop notices that it may leave
 
@@ -131,7 +131,10 @@ class ConsumingApplication:
                 assert self._workers is not None, "worker-threads has workers"
                 self._workers.give(records)
             case Commit(upto):
-                self._commit(upto)
+                return self._commit(upto)
+            case PassOver(records):
+                for _ in records:
+                    self._finished_one()
             case _:
                 raise AssertionError(f"no consumer loop takes the step {step}")
         return None
@@ -189,22 +192,22 @@ class ConsumingApplication:
 
     # ------------------------------------------------------------------------------------------------ commit
 
-    def _commit(self, upto: Finished) -> None:
-        """Nothing new: nothing is sent."""
+    def _commit(self, upto: Finished) -> bool:
+        """Whether it succeeded. Nothing new: nothing is sent."""
         if upto == "polled":
-            if self._uncommitted:
-                self._commit_answered(self._client.commit(None))
-                self._uncommitted = False
-            return
+            if not self._uncommitted:
+                return True
+            self._uncommitted = False
+            return self._commit_answered(self._client.commit(None))
         assert self._workers is not None, "only workers finish out of order"
         offsets = [(partition, offset) for partition, offset in self._workers.offsets(upto) if self._committed.get(partition, -1) != offset]
-        if offsets:
-            self._commit_answered(self._client.commit(offsets))
+        return not offsets or self._commit_answered(self._client.commit(offsets))
 
-    def _commit_answered(self, seen: CommitSeen) -> None:
+    def _commit_answered(self, seen: CommitSeen) -> bool:
         self._parent.tell("commit", offsets=seen.offsets, error=seen.error, at=self._at())
         if not seen.error:
             self._committed.update(seen.offsets)
+        return not seen.error
 
     # ------------------------------------------------------------------------------------------------ in hand
 

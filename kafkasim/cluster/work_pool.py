@@ -97,7 +97,7 @@ class Handling:
                     case Lookup():
                         answer = self._look_up(record)
                     case Mark():
-                        self._mark(record)
+                        answer = self._mark(record)
                     case Effect() | EffectAndMark():
                         self.pace.take(processing_ms)
                         effect = True
@@ -114,11 +114,12 @@ class Handling:
         self.pace.fill_up(self._spec.dedup_ms)
         return found
 
-    def _mark(self, record: Record) -> None:
+    def _mark(self, record: Record) -> bool:
         assert self._flags is not None, "only a flag store is marked"
         with self._gate.lock:
-            self._flags.mark(*self._identity(record))
+            set_now = self._flags.mark(*self._identity(record))
         self.pace.fill_up(self._spec.dedup_ms)
+        return set_now
 
     def _effect(self, record: Record, marking: bool) -> None:
         flags, happened = self._flags, True

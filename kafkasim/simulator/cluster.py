@@ -62,11 +62,11 @@ class _Process:
 class SimulatedCluster:
     """Controller, brokers and clients of one scenario on one driver."""
 
-    def __init__(self, scenario: Scenario, seed: int, ledger: Ledger, trace: Trace | None) -> None:
+    def __init__(self, scenario: Scenario, seed: int, ledger: Ledger, trace: Trace | None, driver: Driver | None = None) -> None:
         self.scenario = scenario
         self.ledger = ledger
         self.streams = Streams(seed)
-        self.driver = Driver()
+        self.driver = driver or Driver()
         self.progress = Progress()
         self._trace = trace
         self.network = Network(self.driver, self.streams, scenario.network.between)
@@ -156,7 +156,18 @@ class SimulatedCluster:
             for member in range(group.members):
                 desk = clients.desk(group, f"{group.group}-{member}", self._flags[group.group])
                 process = self._add(desk.member, lambda desk=desk: self._launch_consumer(desk), 0.0)  # type: ignore[misc]  # bound early
-                self.driver.call_at(self.driver.now if zero is None else zero + group.start_ms, process.launch)
+                if zero is None:
+                    self.driver.call_at(self.driver.now, process.launch)
+                else:
+                    process.down_holds = 1  # nothing that a fault does starts it before its time
+                    self.driver.call_at(zero + group.start_ms, lambda process=process: self._launch_late(process))  # type: ignore[misc]  # bound early
+
+    @staticmethod
+    def _launch_late(process: _Process) -> None:
+        """Its time has come. Where a fault holds it down just now, the end of that fault will start it."""
+        process.down_holds -= 1
+        if not process.down_holds:
+            process.launch()
 
     def _add(self, name: str, launch: Callable[[], None], startup_ms: float) -> _Process:
         host = self.driver.add(name)
@@ -206,9 +217,10 @@ class SimulatedCluster:
 
     # ------------------------------------------------------------------------------------------------ verbs: processes
 
-    def cannot(self, verb: Verb) -> str:  # noqa: ARG002  (the other backend has to look)
-        """Every verb can be done in simulated time."""
-        return ""
+    def cannot(self, verb: Verb) -> str:
+        """Every verb can be done in simulated time; but `$name` may have named a node that has no disk to be slow."""
+        diskless = verb.name == "slow_disk" and verb.arguments[0] not in self.view.brokers
+        return f"{verb.arguments[0]} has no disk that could be slow" if diskless else ""
 
     def kill(self, node: str) -> None:
         """SIGKILL."""

@@ -31,7 +31,7 @@ from kafkasim.protocol.node import Output, Random
 from kafkasim.protocol.records import TopicPartition
 from kafkasim.simulator.workers import Workers
 from kafkasim.stores import FlagStore
-from kafkasim.workload import Commit, Finished, HandOver, Poll, Process, consume
+from kafkasim.workload import Commit, Finished, HandOver, PassOver, Poll, Process, consume
 
 
 class Desk(NamedTuple):
@@ -169,6 +169,8 @@ class ConsumingApplication:
             elif kind is HandOver:
                 assert self._workers is not None, "worker-threads has workers"
                 self._workers.give(step.records, now)
+            elif kind is PassOver:
+                pass
             else:
                 assert kind is Commit, f"no consumer loop takes the step {step}"
                 offsets = self._to_commit(step.upto)
@@ -235,7 +237,7 @@ class ConsumingApplication:
                 self._committed[partition] = offset
         if committed.sync and self._waiting is Commit:
             self._uncommitted = False
-            return self._answer(None, now)
+            return self._answer(not name, now)
         return []
 
     # ------------------------------------------------------------------------------------------------ handling on one thread

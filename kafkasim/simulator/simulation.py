@@ -41,7 +41,7 @@ class Simulator:
         groups = tuple(group.group for group in scenario.consumers)
         topics = tuple(group.topics for group in scenario.consumers)
         ledger = Ledger(backend=self.name, seed=seed, groups=groups, group_topics=topics)
-        cluster = SimulatedCluster(scenario, seed, ledger, trace)
+        cluster = self.cluster(scenario, seed, ledger, trace)
         try:
             Run(cluster, tick).all_phases()
         finally:
@@ -49,6 +49,10 @@ class Simulator:
         if trace is not None:
             trace.rebase(cluster.progress.zero)
         return ledger
+
+    def cluster(self, scenario: Scenario, seed: int, ledger: Ledger, trace: Trace | None) -> SimulatedCluster:
+        """The cluster of one run, before its first event."""
+        return SimulatedCluster(scenario, seed, ledger, trace)
 
 
 @contextmanager

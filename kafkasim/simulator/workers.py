@@ -121,12 +121,12 @@ class Workers:
                 return flags.lookup(desk.group, record.producer, number)
             case Mark():
                 assert flags is not None, "only a flag store is marked"
-                flags.mark(desk.group, record.producer, number)
+                return flags.mark(desk.group, record.producer, number)
             case EffectAndMark():
                 assert flags is not None, "only a flag store has transactions"
-                flags.handle_and_mark(desk.group, record.producer, number)
-                task.effect = True
-                self._handled(record, now, True)
+                task.effect = flags.handle_and_mark(desk.group, record.producer, number)  # not, where another member was quicker
+                if task.effect:
+                    self._handled(record, now, True)
             case Effect():
                 if flags is not None:
                     flags.effect(desk.group, record.producer, number)

@@ -301,6 +301,14 @@ def test_only_the_commit_before_processing_promises_that_nothing_is_handled_agai
     assert report.duplication_rate == 0.3
 
 
+def test_a_commit_is_kept_only_as_well_as_consumer_offsets_keeps_it():
+    again = ledger(FaultApplied("0", "power-loss", ("broker-3",), 10.0, 20.0))
+    again.handled.append(again.handled[0]._replace(numbers=range(3)))
+    assert verdict(make_report(set_(("consumers.billing.commit", "before-processing")), again), "at-most-once") == "not promised"
+    two_copies = set_(("consumers.billing.commit", "before-processing"), ("cluster.config.min.insync.replicas", 2))
+    assert verdict(make_report(two_copies, again), "at-most-once") == "violated"
+
+
 @pytest.mark.parametrize(
     ("dedup_order", "expected"), [("mark-first", "violated"), ("mark-last", "not promised"), ("transaction", "violated")]
 )

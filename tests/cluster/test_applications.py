@@ -266,6 +266,16 @@ def test_before_processing_commits_first() -> None:
     assert told.kinds("handled", "commit") == ["commit", "handled", "handled"]
 
 
+def test_what_could_not_be_committed_first_is_not_handled() -> None:
+    client = FakeConsumer([run_of(2)], [run_of(1, first=2)])
+    client.error = "CommitFailedException"
+    told = consume(client, commit="before-processing")
+    told.wait(lambda: len(told.of("commit")) == 2)
+    told.wait(lambda: [event["busy"] for event in told.of("busy")] == [True, False] * 2)
+    told.end()
+    assert told.of("handled") == []
+
+
 def test_with_auto_the_client_commits_and_its_commits_are_told() -> None:
     client = FakeConsumer([run_of(2)])
     told = consume(client, commit="auto")

@@ -258,6 +258,8 @@ def test_what_is_no_selector_is_one_sentence(text: object, sentence: str) -> Non
             "{at: 1s, fault: slow-disk, node: clients, write.ms: 3}",
             "slow-disk on clients: a client keeps no log whose writes could be slow.",
         ),
+        ("{at: 1s, fault: slow-disk, node: controller, write.ms: 3}", "slow-disk on controller: only a broker's disk can be slow."),
+        ("{at: 1s, fault: bounce, node: controller}", "bounce on controller: only a broker has an ISR to wait for."),
         (
             "{at: 1s, fault: drop-responses, node: producer(shop)}",
             "drop-responses on producer(shop): a client answers nobody; give the broker as `node` and the client as `from`.",

@@ -203,3 +203,17 @@ def test_committing_what_is_handled_never_loses_by_hand_in_order_or_by_javas_aut
 
 def test_librdkafkas_automatic_commit_can_lose_since_it_commits_what_is_not_yet_handled(storms) -> None:
     assert any(counts["librdkafka"]["lost"] > 0 for _, counts in storms)
+
+
+def test_a_fault_that_hits_a_group_before_its_start_does_not_start_it() -> None:
+    chosen = scenario(1, "crash, node: consumer(billing-0), for: 1s").with_({"consumers.billing.start": "8s", "faults.0.at": "1s"})
+    entries, counts = handled(chosen, 1)
+    assert min(entry.at for entry in entries) > 8_000
+    assert counts["lost"] == 0
+
+
+def test_what_holds_a_member_down_at_its_start_starts_it_when_it_is_over() -> None:
+    chosen = scenario(1, "crash, node: consumer(billing-0), for: 3s").with_({"consumers.billing.start": "6s", "faults.0.at": "4s"})
+    entries, counts = handled(chosen, 1)
+    assert min(entry.at for entry in entries) > 7_000
+    assert counts["lost"] == 0

@@ -71,3 +71,17 @@ def test_a_flag_that_is_set_leaves_the_effect_out() -> None:
     pool.run(100.0)
     assert done == [0, 1]
     assert dict(flags.effects("billing")) == {("shop", 1): 1}
+
+
+def test_of_two_members_who_race_only_one_has_the_effect() -> None:
+    for order in ("mark-first", "transaction"):
+        flags = MemoryFlags()
+        zombie, late = workers(1, 1.0, flags=flags, order=order)
+        successor, _ = workers(1, 1.0, flags=flags, order=order)
+        for pool in (zombie, successor):
+            pool.give([PolledSlice(ORDERS, 0, "shop", range(1))], 0.0)
+        for now in (1.0, 2.0, 50.0):  # both look the flag up before either sets it
+            successor.run(now)
+            zombie.run(now)
+        assert dict(flags.effects("billing")) == {("shop", 0): 1}
+        assert late == [0]  # handled, without effect

@@ -1,0 +1,91 @@
+"""Watching a run changes nothing, and each invariant says what it saw."""
+
+from __future__ import annotations
+
+import pytest
+
+from kafkasim.ledger import Ledger
+from kafkasim.protocol.config import TopicConfig
+from kafkasim.protocol.log import Log
+from kafkasim.protocol.records import LogBatch, RecordBatch, TopicPartition
+from kafkasim.runner import run
+from kafkasim.scenario import Scenario
+from kafkasim.simulator.histories import History
+from kafkasim.simulator.violations import INVARIANTS, InvariantViolated
+from kafkasim.simulator.watched import WatchedSimulator
+
+ORDERS = TopicPartition("orders", 0)
+
+
+def batch(base_offset: int, leader_epoch: int = 0) -> LogBatch:
+    return LogBatch(base_offset, base_offset + 2, leader_epoch, RecordBatch("shop", range(base_offset, base_offset + 2), 100, 0.0), 0.0)
+
+
+def log_of(*batches: LogBatch) -> Log:
+    log = Log(ORDERS, TopicConfig())
+    for each in batches:
+        log.append_as_follower(each, 0.0)
+    return log
+
+
+FIRST, SECOND, OTHER = batch(0), batch(2), batch(2, leader_epoch=1)
+
+
+@pytest.mark.parametrize("name", ["zombie-leader", "power-loss", "last-replica-unclean", "takeover"])
+def test_a_run_that_is_watched_is_the_same_run(name: str) -> None:
+    scenario, ledgers = Scenario.load(name), list[Ledger]()
+    run(scenario, keep=ledgers.append)
+    run(scenario, backend=WatchedSimulator(), keep=ledgers.append)
+    assert ledgers[0].digest() == ledgers[1].digest()
+
+
+def test_an_unclean_election_waives_what_the_new_leader_lacks_and_the_rest_stays() -> None:
+    simulator = WatchedSimulator()
+    run(Scenario.load("last-replica-unclean"), backend=simulator)
+    assert simulator.invariants is not None
+    assert simulator.invariants.waived["unclean elections"] >= 1
+    assert simulator.invariants.waived["committed batches given up"] > 0
+
+
+def test_who_has_the_last_committed_batch_has_all_of_them() -> None:
+    history = History(ORDERS)
+    assert history.commit(log_of(FIRST, SECOND), 4, 0) is None
+    assert history.high_watermark == 4
+    assert history.held_by(log_of(FIRST, SECOND, batch(4)))
+    assert not history.held_by(log_of(FIRST))
+    assert not history.held_by(log_of(FIRST, OTHER))
+    assert not history.held_by(None)
+
+
+def test_what_older_leaders_committed_can_be_asked_for() -> None:
+    history = History(ORDERS)
+    history.commit(log_of(FIRST), 2, 0)
+    history.commit(log_of(FIRST, OTHER), 4, 1)
+    assert history.tail() == OTHER
+    assert history.tail(before_epoch=1) == FIRST
+    assert history.held_by(log_of(FIRST), before_epoch=1)
+
+
+def test_a_leader_that_lacks_what_is_committed_cannot_commit() -> None:
+    history = History(ORDERS)
+    history.commit(log_of(FIRST, SECOND), 4, 0)
+    assert history.commit(log_of(FIRST, OTHER, batch(4, 1)), 6, 1) == SECOND
+    assert history.contradicts(log_of(FIRST, OTHER), 4) == OTHER
+    assert history.contradicts(log_of(FIRST, SECOND), 4) is None
+
+
+def test_what_is_given_up_is_no_longer_committed_and_nobody_is_blamed_for_it() -> None:
+    history = History(ORDERS)
+    history.commit(log_of(FIRST, SECOND), 4, 0)
+    assert history.give_up(log_of(FIRST), 3) == 1
+    assert history.high_watermark == 2
+    assert history.is_given_up(SECOND)
+    assert not history.is_committed(SECOND)
+    assert history.is_committed(FIRST)
+
+
+def test_a_violation_says_when_where_and_what_and_whence_the_invariant_comes() -> None:
+    said = str(InvariantViolated("NoHole", "1.000 s, orders-0: on broker 1 …"))
+    assert said.startswith("NoHole (batches follow each other")
+    assert said.endswith("1.000 s, orders-0: on broker 1 …")
+    assert all("(" in sentence or "KIP" in sentence for sentence in INVARIANTS.values())
