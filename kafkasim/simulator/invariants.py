@@ -139,6 +139,7 @@ class Invariants:
             partition.partition_epoch,
             partition.is_leader,
             partition.maximal_isr,
+            in_service,
         )
         seen = self._replica(broker_id, name)
         if state == seen.state:
@@ -147,7 +148,7 @@ class Invariants:
         self._check_epochs(broker_id, partition, seen, in_service)
         self._follow_log(broker_id, name, log, seen, partition)
         self._check_high_watermark(broker_id, partition, seen, in_service)
-        seen.is_leader, seen.high_watermark = partition.is_leader, partition.high_watermark
+        seen.is_leader, seen.high_watermark = partition.is_leader and in_service, partition.high_watermark
         seen.leader_epoch, seen.partition_epoch = partition.leader_epoch, partition.partition_epoch
         if len(partition.maximal_isr) > len(partition.isr):
             seen.proposed = partition.maximal_isr

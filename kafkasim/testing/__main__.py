@@ -50,7 +50,7 @@ def main(
             total.add(outcome)
             if outcome.violation:
                 violations += 1
-                console.print(f"\npart {number}: {outcome.violation}\n", markup=False, highlight=False)
+                console.print(f"\npart {number}: {outcome.violation}\n", markup=False, highlight=False, soft_wrap=True)
             console.print(f"part {number + 1} of {len(sizes)}: {total.runs} runs, {violations} violations", highlight=False)
     console.print(table(total))
     console.print(f"{total.runs} scenarios, {violations} violations", highlight=False)
