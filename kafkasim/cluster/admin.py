@@ -34,6 +34,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # documented 
 )
 
 from kafkasim.cluster.errors import ClusterError
+from kafkasim.cluster.log_reader import PASSING, READING, error_of, may_pass, read_to_end
 from kafkasim.cluster.reassignment_wire import alter_partition_reassignment
 
 _CONNECT_S = 3.0
@@ -44,8 +45,6 @@ _OPERATION_S = 2.0
 _PATIENCE_S = 30.0
 _ACTION_S = 60.0  # for what a scenario wants done: AdminClientConfig's default.api.timeout.ms
 _PAUSE_S = 0.05
-_CHUNK = 2000
-_CHUNK_S = 0.1
 _SETTINGS: Mapping[str, Any] = {
     "socket.timeout.ms": 1500,  # until a paused broker is left alone and another one asked
     "socket.connection.setup.timeout.ms": 3000,
@@ -53,29 +52,6 @@ _SETTINGS: Mapping[str, Any] = {
     "reconnect.backoff.max.ms": 500,
     "log_level": 0,
 }
-_PASSING = frozenset(
-    {
-        KafkaError._TRANSPORT,
-        KafkaError._TIMED_OUT,
-        KafkaError._TIMED_OUT_QUEUE,
-        KafkaError._ALL_BROKERS_DOWN,
-        KafkaError._RESOLVE,
-        KafkaError._WAIT_COORD,
-        KafkaError.REQUEST_TIMED_OUT,
-        KafkaError.NETWORK_EXCEPTION,
-        KafkaError.BROKER_NOT_AVAILABLE,
-        KafkaError.LEADER_NOT_AVAILABLE,
-        KafkaError.NOT_LEADER_FOR_PARTITION,
-        KafkaError.FENCED_LEADER_EPOCH,
-        KafkaError.UNKNOWN_LEADER_EPOCH,
-        KafkaError.OFFSET_NOT_AVAILABLE,
-        KafkaError.NOT_CONTROLLER,
-        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
-        KafkaError.COORDINATOR_NOT_AVAILABLE,
-        KafkaError.NOT_COORDINATOR,
-    }
-)
-
 T = TypeVar("T")
 
 
@@ -179,7 +155,7 @@ class Admin:
                 try:
                     _result(future)
                 except KafkaException as problem:
-                    if _error(problem).code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                    if error_of(problem).code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
                         raise
                 left.remove(name)
 
@@ -203,7 +179,7 @@ class Admin:
             # Without the timeouts: confluent-kafka 2.16.1 takes none here (SystemError), and falls back on socket.timeout.ms.
             refusals = [problem for problem in _result(self._admin.elect_leaders(kind, wanted)).values() if problem is not None]
             for problem in refusals:
-                if problem.code() in _PASSING:
+                if problem.code() in PASSING:
                     raise KafkaException(problem)
             return refusals
 
@@ -227,7 +203,7 @@ class Admin:
                 code = alter_partition_reassignment(place, topic, index, replicas, _REQUEST_S)
             except OSError:
                 raise KafkaException(KafkaError(KafkaError._TRANSPORT)) from None
-            if code in _PASSING:
+            if code in PASSING:
                 raise KafkaException(KafkaError(code))
             return KafkaError(code) if code else None
 
@@ -242,9 +218,9 @@ class Admin:
             try:
                 _result(self._admin.incremental_alter_configs([resource], request_timeout=_REQUEST_S)[resource])
             except KafkaException as problem:
-                if _may_pass(problem):
+                if may_pass(problem):
                     raise
-                return _error(problem)
+                return error_of(problem)
             return None
 
         return self._patiently(f"set {name} of {topic}", ask, _ACTION_S)
@@ -290,7 +266,9 @@ class Admin:
         end = self.end_offsets(topic, partition + 1)[partition]
         if end is None:
             raise ClusterError(f"{topic}-{partition} cannot be read: it has no leader.")
-        return self._read(TopicPartition(topic, partition, OFFSET_BEGINNING), end, time.monotonic() + timeout_s)
+        settings = {**self._settings, **READING}
+        consumer = Consumer(settings, logger=self._quiet)
+        return read_to_end(consumer, TopicPartition(topic, partition, OFFSET_BEGINNING), end, time.monotonic() + timeout_s)
 
     # ------------------------------------------------------------------------------------------------ helpers
 
@@ -309,7 +287,7 @@ class Admin:
             try:
                 return ask()
             except (KafkaException, TimeoutError) as problem:
-                if not _may_pass(problem) or time.monotonic() >= deadline:
+                if not may_pass(problem) or time.monotonic() >= deadline:
                     raise ClusterError(f"Kafka at {self._bootstrap} did not {what}: {_words(problem)}.") from None
             time.sleep(_PAUSE_S)
             # Any broker is named as the controller, one that has just died too; only new metadata brings another name.
@@ -326,7 +304,7 @@ class Admin:
                 _result(self._admin.create_topics([topic], request_timeout=_REQUEST_S, operation_timeout=_OPERATION_S)[topic.topic])
             except KafkaException as problem:
                 # An attempt that was not answered may have been carried out.
-                if attempts == 1 or _error(problem).code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                if attempts == 1 or error_of(problem).code() != KafkaError.TOPIC_ALREADY_EXISTS:
                     raise
 
         self._patiently(f"create the topic {topic.topic}", create)
@@ -339,46 +317,6 @@ class Admin:
                 raise ClusterError(f"Kafka at {self._bootstrap} created the topic {topic.topic}, but its partitions got no leaders.")
             time.sleep(_PAUSE_S)
 
-    def _read(self, start: TopicPartition, end: int, deadline: float) -> Iterator[list[tuple[int, bytes]]]:
-        consumer = Consumer({**self._settings, **_READING}, logger=self._quiet)
-        name, position = f"{start.topic}-{start.partition}", 0
-        try:
-            consumer.assign([start])
-            while position < end:
-                chunk: list[tuple[int, bytes]] = []
-                for message in consumer.consume(min(_CHUNK, end - position), _CHUNK_S):
-                    offset, problem = message.offset(), message.error()
-                    assert offset is not None, "a record and the end of a partition have offsets"
-                    if problem is None:
-                        chunk.append((offset, message.value() or b""))
-                        position = offset + 1
-                    elif problem.code() == KafkaError._PARTITION_EOF:
-                        # Behind the last record there may be offsets without one: the markers of transactions, and what compaction took.
-                        position = max(position, offset)
-                    elif not _may_pass(KafkaException(problem)):
-                        raise ClusterError(f"{name} cannot be read at offset {position} of {end}: {problem.str()}.")
-                if chunk:
-                    # What was written since the call lies behind `end`, and is not asked for.
-                    yield [(offset, value) for offset, value in chunk if offset < end]
-                elif position < end and time.monotonic() > deadline:
-                    raise ClusterError(f"{name} could not be read to its end in time: offset {position} of {end} was reached.")
-        finally:
-            consumer.close()
-
-
-_READING: Mapping[str, Any] = {
-    "group.id": "kafkasim-reader",  # librdkafka asks for one, and for its coordinator; without subscribe() and commits there is no group
-    "enable.auto.commit": False,
-    "enable.partition.eof": True,
-    "isolation.level": "read_uncommitted",
-    "auto.offset.reset": "earliest",  # retention may move the start of the log while it is being read: what it takes has expired, too
-    "socket.timeout.ms": 10000,  # one answer may be long
-    "fetch.wait.max.ms": 50,
-    "fetch.error.backoff.ms": 50,
-    "fetch.queue.backoff.ms": 5,
-    "fetch.message.max.bytes": 8 << 20,
-}
-
 
 def _address(server: str) -> tuple[str, int]:
     host, _, port = server.strip().rpartition(":")
@@ -389,17 +327,8 @@ def _result(future: Future[Any]) -> Any:
     return future.result(2 * _REQUEST_S)  # librdkafka gives up earlier; this is the net below it
 
 
-def _error(problem: KafkaException) -> KafkaError:
-    error: KafkaError = problem.args[0]
-    return error
-
-
-def _may_pass(problem: KafkaException | TimeoutError) -> bool:
-    return isinstance(problem, TimeoutError) or _error(problem).code() in _PASSING or _error(problem).retriable()
-
-
 def _words(problem: KafkaException | TimeoutError) -> str:
     if isinstance(problem, TimeoutError):
         return "no answer came"
-    error = _error(problem)
+    error = error_of(problem)
     return (error.str() or error.name()).rstrip(".")

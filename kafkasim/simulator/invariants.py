@@ -34,7 +34,6 @@ from kafkasim.simulator.driver import Host
 from kafkasim.simulator.histories import History, batch_at
 from kafkasim.simulator.violations import InvariantViolated
 
-
 _CONTROLLERS = (Controller, QuorumController)
 
 
