@@ -56,7 +56,7 @@ class _Seen:
         self.is_leader = False
         self.leader_epoch = -1
         self.partition_epoch = -1
-        self.proposed: tuple[int, ...] = ()  # the last maximal ISR of this term that was larger than the ISR
+        self.proposed: tuple[int, ...] = ()  # whom it wanted in the ISR since the partition epoch it knows
 
 
 class Invariants:
@@ -148,9 +148,11 @@ class Invariants:
         self._follow_log(broker_id, name, log, seen, partition)
         self._check_high_watermark(broker_id, partition, seen, in_service)
         seen.is_leader, seen.high_watermark = partition.is_leader and in_service, partition.high_watermark
+        if partition.partition_epoch != seen.partition_epoch:
+            seen.proposed = ()
         seen.leader_epoch, seen.partition_epoch = partition.leader_epoch, partition.partition_epoch
         if len(partition.maximal_isr) > len(partition.isr):
-            seen.proposed = partition.maximal_isr
+            seen.proposed += partition.maximal_isr
         self._check_maximal_isr(name)
 
     def _check_epochs(self, broker_id: int, partition: Partition, seen: _Seen, in_service: bool) -> None:
