@@ -4,7 +4,7 @@ The names are those of Jack Vanlightly's TLA+ models (kafka-tlaplus, kraft/kip-9
 hers; violations.py gives each a sentence and its source. The settings do not matter here: acks=0 and one replica keep all of them, too.
 What a configuration promises its users is another matter (promises.py), and is asked at the end of a run.
 
-Two things take a guarantee away, and each is counted in `waived`. An unclean election (the last known leader's included, KIP-966): what
+Two things take a guarantee away, and each is counted in `waived`. An unclean election (on demand, or of KIP-966's last known leader): what
 the new leader lacks is given up, and leaders of older epochs count no more. And without ELR a replica that lost its page cache
 stays in the ISR, and may be elected in all honesty. Between a power failure and its next registration a broker is dead: it
 stands in the ISR with a log that lacks its tail, and nobody is harmed.
@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from kafkasim.admin_faults import Elect
 from kafkasim.progress import Progress
 from kafkasim.protocol.broker import Broker, BrokerDisk
 from kafkasim.protocol.controller import Controller
@@ -40,12 +41,12 @@ _CONTROLLERS = (Controller, QuorumController)
 class _Seen:
     """One replica as it was when its broker last acted. `batches` is a copy of its log, `sequences` what producers wrote in it."""
 
-    __slots__ = ("appends", "batches", "high_watermark", "is_leader", "leader_epoch", "partition_epoch", "proposed", "sequences", "state")
+    __slots__ = ("batches", "high_watermark", "is_leader", "leader_epoch", "log", "partition_epoch", "proposed", "sequences", "state")
 
     def __init__(self) -> None:
         self.state: tuple[object, ...] = ()
+        self.log: Log | None = None
         self.batches: list[LogBatch] = []
-        self.appends = 0
         self.sequences: set[tuple[int, int, int]] = set()
         self.process_ended()
 
@@ -79,6 +80,9 @@ class Invariants:
         self._progress = progress
         self._waits_for_isr = {p.name for p in scenario.producers if scenario.producer_settings(p.name).acks == -1}
         self._clients = {*(p.name for p in scenario.producers), *(node for group in scenario.consumers for node in group.nodes)}
+        counts = {topic: part.partitions for topic, part in scenario.topics.items()}
+        asked = [fault for fault in scenario.faults if isinstance(fault, Elect) and fault.election == "unclean"]
+        self._unclean_on_demand = {partition for fault in asked for partition in fault.subjects(counts)}
         self._read = 0  # records of the metadata log that were looked at
         self._registrations: dict[TopicPartition, PartitionRegistration] = {}
         self._broker_epochs: dict[int, int] = {}
@@ -172,9 +176,13 @@ class Invariants:
 
     def _follow_log(self, broker_id: int, name: TopicPartition, log: Log, seen: _Seen, partition: Partition | None) -> None:
         """What was cut off this log, and what was appended to it. Without `partition` no process did it: the power failed."""
+        if seen.log is not log:  # a reassignment took the replica away, its log was deleted, and now there is another one
+            seen.log, seen.batches, seen.sequences = log, [], set()
         known, batches = seen.batches, log.batches
-        if known and batches and known[0] is not batches[0]:  # retention
-            known[:] = [batch for batch in known if batch.base_offset >= log.log_start_offset]
+        first = batches[0].base_offset if batches else log.log_start_offset
+        while known and known[0].base_offset < min(first, log.log_start_offset):  # retention; a whole segment goes, and nobody lost it
+            batch = known.pop(0)
+            seen.sequences.discard((batch.batch.producer_id, batch.batch.producer_epoch, batch.batch.base_sequence))
         while known and (len(known) > len(batches) or known[-1] is not batches[len(known) - 1]):
             batch = known.pop()
             seen.sequences.discard((batch.batch.producer_id, batch.batch.producer_epoch, batch.batch.base_sequence))
@@ -301,14 +309,21 @@ class Invariants:
             self._violated("EpochsGrow", name, f"the controller wrote {after} after {before}")
         if after.leader in {before.leader, NO_LEADER}:
             return
-        if is_unclean(before, after):
-            if before.last_known_elr != (after.leader,) and not self._controller.topic_configs[name.topic].unclean_leader_election_enable:
+        held = history.held_by(self._log(after.leader, name))
+        # A reassignment that ends or is cancelled may elect somebody who is in no ISR of before: one it has just let in, or anybody.
+        anybody = after.replicas != before.replicas and not held and after.leader not in {*before.isr, *before.elr}
+        if is_unclean(before, after) or (anybody and self._may_be_unclean(name)):
+            if before.last_known_elr != (after.leader,) and not self._may_be_unclean(name):
                 self._violated("NoUncleanElection", name, f"the controller elected {after.leader} after {before}")
             self._waive(history, after, "unclean elections")
-        elif not self._is_doubtful(after.leader, name) and not history.held_by(self._log(after.leader, name)):
+        elif not self._is_doubtful(after.leader, name) and not held:
             self._violated("LeaderCompleteness", name, f"{after.leader} was elected cleanly without {_show(history.tail())}")
-        elif not self._controller.eligible_leader_replicas and not history.held_by(self._log(after.leader, name)):
+        elif not self._controller.eligible_leader_replicas and not held:
             self._waive(history, after, "elections of a replica that lost its page cache, without ELR")
+
+    def _may_be_unclean(self, name: TopicPartition) -> bool:
+        """The topic's setting allows it, or an administrator asks for it in this run (KIP-460)."""
+        return str(name) in self._unclean_on_demand or self._controller.topic_configs[name.topic].unclean_leader_election_enable
 
     def _waive(self, history: History, elected: PartitionRegistration, why: str) -> None:
         self.waived[why] += 1

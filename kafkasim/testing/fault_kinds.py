@@ -10,16 +10,19 @@ from typing import Any, NamedTuple
 
 from hypothesis import strategies as st
 
+from kafkasim.testing import options
+
 FaultData = dict[str, Any]
 Drawer = Callable[[st.DrawFn, "Nodes"], FaultData]
 
 
 class Nodes(NamedTuple):
-    """Selectors that mean something in a scenario: of brokers, of everybody else, and the partitions that faults are aimed at."""
+    """Selectors that mean something in a scenario: of brokers, of everybody else; the partitions faults are aimed at; brokers' ids."""
 
     brokers: Sequence[str]
     others: Sequence[str]
     partitions: Sequence[str] = ()
+    ids: Sequence[int] = (1, 2, 3)
 
     @property
     def everybody(self) -> list[str]:
@@ -92,6 +95,28 @@ def _bounce(draw: st.DrawFn, nodes: Nodes) -> FaultData:
     return {**fault, "how": "crash"} if draw(st.booleans()) else fault
 
 
+def _elect(draw: st.DrawFn, nodes: Nodes) -> FaultData:
+    election = draw(st.sampled_from(["preferred", "unclean"]))
+    return {"fault": "elect", "partition": draw(st.sampled_from(nodes.partitions)), "election": election}
+
+
+def _reassign(draw: st.DrawFn, nodes: Nodes) -> FaultData:
+    return {"fault": "reassign", "partition": draw(st.sampled_from(nodes.partitions)), "to": draw_target(draw, nodes)}
+
+
+def draw_target(draw: st.DrawFn, nodes: Nodes) -> list[int] | str:
+    """Other brokers, the same in another order, more or fewer of them; now and then one that is under way is taken back."""
+    if draw(st.integers(0, 5)) == 5:
+        return "cancel"
+    count = draw(st.sampled_from([min(size, len(nodes.ids)) for size in (3, 3, 2, 1, 4)]))
+    return list(draw(st.permutations(nodes.ids)))[:count]
+
+
+def _alter_config(draw: st.DrawFn, nodes: Nodes) -> FaultData:
+    topic = draw(st.sampled_from(nodes.partitions)).rpartition("-")[0]
+    return {"fault": "alter-config", "topic": topic, "config": dict(draw(st.sampled_from(list(options.ALTERED))))}
+
+
 FAULT_KINDS: Mapping[str, Drawer] = {
     "crash": _process("crash"),
     "pause": _process("pause"),
@@ -103,7 +128,11 @@ FAULT_KINDS: Mapping[str, Drawer] = {
     "delay": _delay,
     "slow-disk": _slow_disk,
     "bounce": _bounce,
+    "elect": _elect,
+    "reassign": _reassign,
+    "alter-config": _alter_config,
 }
+_OF_PARTITIONS = ("elect", "reassign", "alter-config")
 
 
 def draw_fault(draw: st.DrawFn, kind: str, nodes: Nodes, most: int = 3000) -> FaultData:
@@ -113,7 +142,8 @@ def draw_fault(draw: st.DrawFn, kind: str, nodes: Nodes, most: int = 3000) -> Fa
 
 def draw_swarm(draw: st.DrawFn, nodes: Nodes, kinds: Sequence[str], at_most: int) -> list[FaultData]:
     """Swarm testing (Groce 2012): a random few kinds for this run, and faults of these only. All kinds at once hide each other."""
-    few = draw(st.lists(st.sampled_from(list(kinds)), min_size=1, max_size=4, unique=True))
+    possible = [kind for kind in kinds if nodes.partitions or kind not in _OF_PARTITIONS]
+    few = draw(st.lists(st.sampled_from(possible), min_size=1, max_size=4, unique=True))
     one = st.sampled_from(few).flatmap(lambda kind: _one_fault(kind, nodes))
     return draw(st.lists(one, max_size=at_most))
 

@@ -36,6 +36,38 @@ TOPIC: Options = {
     "unclean.leader.election.enable": [UNSET, UNSET, True],
     "flush.messages": [UNSET, UNSET, UNSET, 1, 50],
 }
+# Together, because one without the other does nothing. Segments must roll within a run, before anything can be deleted.
+RETENTION: Sequence[Mapping[str, Any]] = (
+    {},
+    {},
+    {},
+    {},
+    {},
+    {},
+    {},
+    {"segment.ms": 200, "retention.ms": 400},
+    {"segment.ms": 200, "retention.ms": 2000},
+    {"segment.ms": 100, "retention.bytes": 4000},
+)
+RETENTION_CHECKS: Mapping[str, Any] = {"log.retention.check.interval.ms": 300, "log.initial.task.delay.ms": 100}
+# What an administrator changes in a run.
+ALTERED: Sequence[Mapping[str, Any]] = (
+    {"min.insync.replicas": 1},
+    {"min.insync.replicas": 2},
+    {"unclean.leader.election.enable": True},
+    {"unclean.leader.election.enable": False},
+)
+# The version, and what a cluster of it may be formatted with: eligible leader replicas came with 4.1, where they can be switched off.
+VERSIONS: Sequence[Mapping[str, Any]] = (
+    {},
+    {},
+    {},
+    {"features": {"eligible.leader.replicas.version": 0}},
+    {"kafka": "3.6"},
+)
+# Both generations are safe. The older ones break invariants by design, and are for `base`.
+TRUNCATION: Sequence[Any] = (UNSET, UNSET, UNSET, "kip320")
+CONTROLLERS: Sequence[Any] = (UNSET, UNSET, UNSET, 3)
 # Both libraries: (Java's key, librdkafka's key) -> values.
 PRODUCER: Mapping[tuple[str, str], Sequence[Any]] = {
     ("acks", "acks"): [UNSET, UNSET, UNSET, 1, 0],

@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 from hypothesis import strategies as st
 
-from kafkasim.testing.fault_kinds import FaultData, Nodes
+from kafkasim.testing import options
+from kafkasim.testing.fault_kinds import FaultData, Nodes, draw_target
 
 Schedule = Callable[[st.DrawFn, str, Nodes], list[FaultData]]
 
@@ -132,6 +133,39 @@ def stop_cleanly_beside_a_failure(draw: st.DrawFn, partition: str, _nodes: Nodes
     return [first, {**second, "for": _while(draw)}]
 
 
+def the_controller_fails_beside_a_leader(draw: st.DrawFn, partition: str, _nodes: Nodes) -> list[FaultData]:
+    """Nobody decides for a while, or another controller does with what the first one got committed; meanwhile a leader fails."""
+    begin = _begin(draw)
+    if draw(st.booleans()):
+        first = {**_failure(draw, "controller", begin), "fault": draw(st.sampled_from(["crash", "pause"]))}
+    else:
+        cut = draw(st.sampled_from(["brokers", "controllers", None]))
+        first = {"fault": "partition", "node": "controller", "at": _ms(begin), "for": _while(draw), **({"from": cut} if cut else {})}
+    return [first, _failure(draw, f"leader({partition})", begin + draw(st.integers(-200, 4000)) if begin >= 200 else begin)]
+
+
+def replicas_move_while_brokers_fail(draw: st.DrawFn, partition: str, nodes: Nodes) -> list[FaultData]:
+    """A replica is given to other brokers, perhaps back again, and somebody fails before it is complete, or just after."""
+    begin = _begin(draw)
+    move: FaultData = {"fault": "reassign", "partition": partition, "to": draw_target(draw, nodes), "at": _ms(begin)}
+    failure = _failure(draw, f"{draw(st.sampled_from(['leader', 'follower']))}({partition})", begin + draw(st.integers(-100, 1500)) + 100)
+    if draw(st.booleans()):
+        return [move, failure]
+    again = {**move, "to": draw_target(draw, nodes), "at": _ms(begin + draw(st.integers(1, 3000)))}
+    return [move, failure, again]
+
+
+def an_administrator_helps(draw: st.DrawFn, partition: str, nodes: Nodes) -> list[FaultData]:
+    """Everybody in sync is gone, or too few are left; and an administrator makes somebody leader, or asks for less."""
+    hurt = draw(st.sampled_from([all_but_one_die, the_in_sync_die_together, isr_shrinks_then_leader_fails]))(draw, partition, nodes)
+    at = _ms(draw(st.integers(1000, 9000)))
+    if draw(st.booleans()):
+        election = draw(st.sampled_from(["unclean", "unclean", "preferred"]))
+        return [*hurt, {"fault": "elect", "partition": partition, "election": election, "at": at}]
+    altered = dict(draw(st.sampled_from(list(options.ALTERED))))
+    return [*hurt, {"fault": "alter-config", "topic": partition.rpartition("-")[0], "config": altered, "at": at}]
+
+
 TARGETED: Mapping[str, Schedule] = {
     "ISR shrinks, then the leader fails": isr_shrinks_then_leader_fails,
     "two power losses": two_power_losses,
@@ -143,10 +177,18 @@ TARGETED: Mapping[str, Schedule] = {
     "the in-sync die together": the_in_sync_die_together,
     "a client dies at work": a_client_dies_at_work,
     "stop cleanly beside a failure": stop_cleanly_beside_a_failure,
+    "the controller fails beside a leader": the_controller_fails_beside_a_leader,
+    "replicas move while brokers fail": replicas_move_while_brokers_fail,
+    "an administrator helps": an_administrator_helps,
 }
 
 
-_MORE_OFTEN = ("answers are lost", "a client dies at work", "a client dies at work")  # they need most of the settings beside them
+_MORE_OFTEN = (
+    "an administrator helps",
+    "answers are lost",
+    "a client dies at work",
+    "a client dies at work",
+)  # they need most of the settings beside them
 
 
 def draw_targeted(draw: st.DrawFn, nodes: Nodes, names: Sequence[str] = ()) -> list[FaultData]:

@@ -19,7 +19,10 @@ Data = dict[str, Any]
 Part = Any  # plain data as in a scenario's file, or a Hypothesis strategy of it
 
 _DRAWN = Nodes(
-    ("leader(orders-0)", "follower(orders-0)", "followers(orders-0)", "broker(1)"), ("producer(shop)", "consumer(billing-0)"), ("orders-0",)
+    ("leader(orders-0)", "follower(orders-0)", "followers(orders-0)", "broker(1)"),
+    ("producer(shop)", "consumer(billing-0)"),
+    ("orders-0",),
+    (1, 2, 3),
 )
 
 
@@ -59,10 +62,12 @@ def scenarios(
     given |= {name: draw(part) if isinstance(part, st.SearchStrategy) else part for name, part in parts.items()}
     data: Data = {"name": "drawn", "seed": 1}
     if not isinstance(base, Scenario):
-        data["cluster"] = given["cluster"] if "cluster" in given else draw(_cluster())
+        data |= {"cluster": given["cluster"]} if "cluster" in given else draw(_cluster("kafka" in given))
         brokers = data["cluster"].get("brokers", 3)
         data["topics"] = given["topics"] if "topics" in given else draw(_topics(brokers))
         topic = next(iter(data["topics"]))
+        if "cluster" not in given and "segment.ms" in dict(data["topics"][topic] or {}).get("config", {}):
+            data["cluster"]["config"] |= options.RETENTION_CHECKS
         data["producers"] = given["producers"] if "producers" in given else draw(_producers(topic))
         data["consumers"] = given["consumers"] if "consumers" in given else draw(_groups(topic))
     data |= given
@@ -87,25 +92,36 @@ def _nodes_of(data: Mapping[str, Any]) -> Nodes:
     """Every node of a scenario by a selector, and for its first topic's partitions the roles in them."""
     partitions = [f"{name}-{index}" for name, topic in data["topics"].items() for index in range(dict(topic or {}).get("partitions", 1))]
     roles = [f"{role}({partition})" for partition in partitions for role in ("leader", "follower", "followers")]
-    brokers = [f"broker({number})" for number in range(1, data.get("cluster", {}).get("brokers", 3) + 1)]
+    cluster = data.get("cluster", {})
+    count = cluster.get("brokers", 3)
+    brokers = [f"broker({number})" for number in range(1, count + 1)]
+    controllers = ["controller"] if cluster.get("controllers", 1) == 1 else ["controller", "controller(101)", "controllers"]
     groups = data.get("consumers", [])
     coordinators = [f"coordinator({group['group']})" for group in groups]
     members = [f"consumer({group['group']}-{member})" for group in groups for member in range(group.get("members", 1))]
     producers = [f"producer({producer['name']})" for producer in data["producers"]]
-    return Nodes([*roles, *brokers, *coordinators], [*members, *producers, "controller"], partitions)
+    return Nodes([*roles, *brokers, *coordinators], [*members, *producers, *controllers], partitions, range(1, count + 1))
 
 
 # ---------------------------------------------------------------------------------------------------- parts
 
 
 @st.composite
-def _cluster(draw: st.DrawFn) -> Data:
+def _cluster(draw: st.DrawFn, version_is_given: bool) -> Data:
+    """The cluster, and which Kafka it runs."""
     cluster: Data = {"startup.ms": draw(st.sampled_from([300, 50, 1500])), "shutdown.ms": 100}
     brokers = draw(st.sampled_from([3, 3, 3, 2, 4, 5, 1]))
     if brokers != 3:
         cluster["brokers"] = brokers
     cluster["config"] = {**options.CLUSTER_BASE, **options.draw_config(draw, options.CLUSTER)}
-    return cluster
+    version = {} if version_is_given else dict(draw(st.sampled_from(list(options.VERSIONS))))
+    if "features" in version:
+        cluster["features"] = version.pop("features")
+    for key, values in (("truncation", options.TRUNCATION), ("controllers", options.CONTROLLERS)):
+        value = draw(st.sampled_from(list(values)))
+        if value is not options.UNSET:
+            cluster[key] = value
+    return {"cluster": cluster, **version}
 
 
 @st.composite
@@ -117,7 +133,7 @@ def _topics(draw: st.DrawFn, brokers: int) -> Data:
     partitions = draw(st.sampled_from([1, 1, 2, 3]))
     if partitions > 1:
         topic["partitions"] = partitions
-    config = options.draw_config(draw, options.TOPIC)
+    config = options.draw_config(draw, options.TOPIC) | dict(draw(st.sampled_from(list(options.RETENTION))))
     if config.get("min.insync.replicas", 1) > factor:
         del config["min.insync.replicas"]
     return {"orders": {**topic, **({"config": config} if config else {})}}
