@@ -6,7 +6,7 @@ lead. Here stands which conditions a run met, in Kafka's words, so that promises
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -49,6 +49,8 @@ class TopicCase:
     retention: tuple[tuple[str, str], ...] = ()
     eligible_leader_replicas: bool = True
     elected_uncleanly: bool = False
+    left_in_elr: bool = False  # with ELR: who lost its replica to fewer than min.insync.replicas stays eligible (PartitionChangeBuilder)
+    min_isr_out_of_reach: bool = False  # before Kafka 3.7, above the replication factor: acks=all is refused, while that lasts
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,11 +190,28 @@ def _group_settings(group: GroupCase) -> dict[str, str]:
     return settings
 
 
-def _topic(scenario: Scenario, name: str, expired: bool, faults: Iterable[Fault]) -> TopicCase:
+def _topic(scenario: Scenario, name: str, expired: bool, actions: Sequence[Fault]) -> TopicCase:
     case = _topic_case(scenario, name, scenario.topic_config(name), scenario.topics[name].replication_factor, expired)
-    for fault in faults:
+    for fault in actions:
         case = _administered(case, fault, scenario)
-    return case
+    literally = not scenario.profile.behaviours.min_isr_is_at_most_replication_factor
+    demanded, first, reassigned = _min_isr_and_factors(scenario, name, actions)
+    below = reassigned < demanded
+    return replace(
+        case, left_in_elr=below and case.eligible_leader_replicas, min_isr_out_of_reach=literally and (below or first < demanded)
+    )
+
+
+def _min_isr_and_factors(scenario: Scenario, name: str, actions: Sequence[Fault]) -> tuple[int, int, int]:
+    """The largest min.insync.replicas there ever was, and the replication factor: the first, and the smallest that anybody asked for."""
+    factor = scenario.topics[name].replication_factor
+    demanded, factors = [scenario.topic_config(name).min_insync_replicas], [max(factor, scenario.cluster.brokers)]
+    for action in actions:
+        if isinstance(action, AlterConfig) and action.topic == name:
+            demanded += [int(value) for key, value in action.settings if key == "min.insync.replicas"]
+        elif isinstance(action, Reassign) and action.to:
+            factors.append(len(action.to))
+    return max(demanded), factor, min(factors)
 
 
 def _offsets_topic(scenario: Scenario) -> TopicCase:

@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 from kafkasim.circumstances import UNSAFE_GENERATIONS, Faults, GroupCase, ProducerCase, RunCase, TopicCase
 
+_LEFT_IN_ELR = "a reassignment to fewer replicas than min.insync.replicas, which leaves former ones in the ELR,"
+
 
 class Given(NamedTuple):
     """The promise is given, because of these settings."""
@@ -46,6 +48,8 @@ def keeps_committed_records(topic: TopicCase, faults: Faults) -> Given | Withhel
         return Withheld(f"unclean.leader.election.enable=true with min.insync.replicas={replicas} promises nothing when {replicas} fail")
     if topic.elected_uncleanly and failed >= replicas:
         return Withheld(f"min.insync.replicas={replicas} promises nothing when {replicas} fail and an administrator elects uncleanly")
+    if topic.left_in_elr and (faults.failed_brokers or faults.controller_failed):
+        return Withheld(f"{_LEFT_IN_ELR} promises nothing when brokers fail")
     if not topic.flushes_each_message and len(faults.lost_power) >= replicas:
         return Withheld(f"min.insync.replicas={replicas} promises nothing when {replicas} lose power before a flush")
     if not topic.eligible_leader_replicas:
@@ -108,12 +112,25 @@ def always(_case: object, _faults: Faults) -> Given | Withheld:
     return Given("whatever the configuration")
 
 
-def drain(run: RunCase, _faults: Faults) -> Given | Withheld:
+def drain(run: RunCase, faults: Faults) -> Given | Withheld:
     """Everything ends; but a group whose polls take longer than max.poll.interval.ms is thrown out before it commits, again and again."""
     for group in run.groups:
         if group.longest_poll_ms > group.max_poll_interval_ms:
             return Withheld(f"{group.name}: a full poll takes longer than max.poll.interval.ms={group.max_poll_interval_ms:g}")
+    for topic in (producer.topic for producer in run.producers):
+        if topic.left_in_elr and (faults.failed_brokers or faults.controller_failed):
+            return Withheld(f"{_LEFT_IN_ELR} may leave a partition without a leader when brokers fail")
+    for producer in run.producers:
+        if _never_written(producer):
+            return Withheld(f"{producer.name}: {_never_written(producer)}")
     return Given("whatever the faults were")
+
+
+def _never_written(producer: ProducerCase) -> str:
+    """Why an application that sends again whatever failed may do so for ever; else empty."""
+    if producer.acks == -1 and producer.on_failure != "drop" and producer.topic.min_isr_out_of_reach:
+        return "min.insync.replicas above the replication factor refuses acks=all for ever in this version"
+    return ""
 
 
 def resolution(producer: ProducerCase, faults: Faults) -> Given | Withheld:
@@ -127,6 +144,8 @@ def compensation(producer: ProducerCase, faults: Faults) -> Given | Withheld:
     """The application sends again what failed (from its spool, or at once), until the callback says success."""
     if producer.on_failure == "drop":
         return Withheld("on.failure=drop repairs no failure")
+    if _never_written(producer):
+        return Withheld(_never_written(producer))
     if producer.name in faults.dead_clients:
         return Withheld("a producer that dies takes what it had not sent with it")
     return Given(f"on.failure={producer.on_failure}")

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from kafkasim.protocol.config import BrokerConfig, TopicConfig
 from kafkasim.protocol.log import Log
 from kafkasim.protocol.log_retention import first_expiry
-from kafkasim.protocol.records import TopicPartition
+from kafkasim.protocol.records import LogBatch, TopicPartition
 from kafkasim.protocol.scheduled_tasks import NEVER, Alarm, ScheduledTask
 
 NO_BROKER_EPOCH = -1
@@ -20,10 +20,14 @@ NO_BROKER_EPOCH = -1
 
 @dataclass(slots=True)
 class BrokerDisk:
-    """The log directory of one broker. `clean_shutdown_broker_epoch` is the content of .kafka_cleanshutdown, -1 without it."""
+    """The log directory of one broker. `clean_shutdown_broker_epoch` is the content of .kafka_cleanshutdown, -1 without it.
+
+    `expired_in_deleted`: what retention had deleted of logs that are gone by now (see Log.expired).
+    """
 
     logs: dict[TopicPartition, Log] = field(default_factory=dict)
     clean_shutdown_broker_epoch: int = NO_BROKER_EPOCH
+    expired_in_deleted: dict[TopicPartition, list[LogBatch]] = field(default_factory=dict)
     appends_to_deleted: int = 0  # how many writes went to logs that are gone
 
     @property
@@ -84,6 +88,8 @@ class LogManager:
         log = self._disk.logs.pop(partition, None)
         if log is not None:
             self._disk.appends_to_deleted += log.appends
+            if log.expired:
+                self._disk.expired_in_deleted.setdefault(partition, []).extend(log.expired)
 
     def take_clean_shutdown_marker(self) -> int:
         """The process starts: the broker epoch of a clean stop before it, or -1. The marker is gone once read."""

@@ -32,7 +32,8 @@ class Administrator:
         self._active_controller = active_controller
         self._brokers = brokers
         self._ledger = ledger
-        self._asked: dict[object, tuple[Verb, float]] = {}  # the verb, and until when it is asked again
+        # By the call, which may be under way twice: the verb, and until when it is asked again.
+        self._asked: dict[object, list[tuple[Verb, float]]] = {}
 
     def ask(self, verb: Verb) -> None:
         """Do what the verb says; while that cannot reach the controller, try again."""
@@ -41,7 +42,7 @@ class Administrator:
     def told(self, output: Output) -> None:
         """The controller's answer. What it did needs no word; what it refused does."""
         if isinstance(output, AdministratorAnswered):
-            verb, deadline = self._asked.pop(output.call)
+            verb, deadline = self._asked[output.call].pop(0)
             if any(error is Error.NOT_CONTROLLER for _, error in output.results):
                 self._again(verb, output.call, deadline)
                 return
@@ -51,7 +52,7 @@ class Administrator:
         active = self._active_controller()
         controller = None if active is None else self._driver.hosts[active]
         if controller is not None and controller.status is not Status.DOWN and any(map(_listens, self._brokers)):
-            self._asked[call] = (verb, deadline)
+            self._asked.setdefault(call, []).append((verb, deadline))
             self._driver.inject(controller, call)
         else:
             self._again(verb, call, deadline)

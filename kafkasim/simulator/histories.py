@@ -31,6 +31,13 @@ def batch_at(log: Log, base_offset: int) -> LogBatch | None:
     return log.batches[place] if place < len(log.batches) and log.batches[place].base_offset == base_offset else None
 
 
+def show(batch: LogBatch | None) -> str:
+    """In the sentence of a violation."""
+    if batch is None:
+        return "nothing"
+    return f"offsets {batch.base_offset}..{batch.next_offset - 1} of epoch {batch.leader_epoch}"
+
+
 def same(one: LogBatch | None, other: LogBatch) -> bool:
     """The same batch at the same place, written in the same leader epoch (each replica stamps its own time of appending)."""
     return one is not None and one.base_offset == other.base_offset and one.leader_epoch == other.leader_epoch and one.batch is other.batch

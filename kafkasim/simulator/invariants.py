@@ -32,7 +32,7 @@ from kafkasim.protocol.records import LogBatch, TopicPartition
 from kafkasim.protocol.replication_control import ControllerState
 from kafkasim.scenario import Scenario
 from kafkasim.simulator.driver import Host
-from kafkasim.simulator.histories import History, batch_at
+from kafkasim.simulator.histories import History, batch_at, show
 from kafkasim.simulator.violations import InvariantViolated
 
 _CONTROLLERS = (Controller, QuorumController)
@@ -89,6 +89,8 @@ class Invariants:
         self._histories: dict[TopicPartition, History] = {}
         self._seen: dict[tuple[int, TopicPartition], _Seen] = {}
         self._doubtful: dict[int, set[TopicPartition]] = {}  # of each broker that lost power: where its log is not what its ISR says
+        # Eligible, and no replica any more: by Kafka's rule a reassignment leaves them in the ELR (PartitionChangeBuilder).
+        self._strays: set[tuple[int, TopicPartition]] = set()
         self._now = 0.0
 
     # ------------------------------------------------------------------------------------------------ Watcher
@@ -171,7 +173,7 @@ class Invariants:
         self._leads(history, epoch, broker_id)
         if in_service and epoch >= history.unclean_epoch and not history.held_by(partition.log, epoch):
             self._violated(
-                "LeaderCompleteness", name, f"broker {broker_id} begins leader epoch {epoch} without {_show(history.tail(epoch))}"
+                "LeaderCompleteness", name, f"broker {broker_id} begins leader epoch {epoch} without {show(history.tail(epoch))}"
             )
 
     def _follow_log(self, broker_id: int, name: TopicPartition, log: Log, seen: _Seen, partition: Partition | None) -> None:
@@ -187,7 +189,7 @@ class Invariants:
             batch = known.pop()
             seen.sequences.discard((batch.batch.producer_id, batch.batch.producer_epoch, batch.batch.base_sequence))
             if partition is not None and self._history(name).is_committed(batch):
-                self._violated("NoCommittedRecordLost", name, f"broker {broker_id} cut off {_show(batch)}, which is committed")
+                self._violated("NoCommittedRecordLost", name, f"broker {broker_id} cut off {show(batch)}, which is committed")
         for place in range(len(known), len(batches)):
             self._appended(broker_id, name, known[-1] if known else None, batches[place], seen, partition)
             known.append(batches[place])
@@ -197,12 +199,12 @@ class Invariants:
     ) -> None:
         """Follower and leader alike: the batch fits what is there, and is the one that all other logs have at its place."""
         if before is not None and (batch.base_offset != before.next_offset or batch.leader_epoch < before.leader_epoch):
-            self._violated("NoHole", name, f"on broker {broker_id} {_show(batch)} follows {_show(before)}")
+            self._violated("NoHole", name, f"on broker {broker_id} {show(batch)} follows {show(before)}")
         if batch.batch.producer_id >= 0:
             sequence = (batch.batch.producer_id, batch.batch.producer_epoch, batch.batch.base_sequence)
             if sequence in seen.sequences:
                 self._violated(
-                    "NoDuplicate", name, f"broker {broker_id} has {_show(batch)} a second time (producer id, epoch: {sequence[:2]})"
+                    "NoDuplicate", name, f"broker {broker_id} has {show(batch)} a second time (producer id, epoch: {sequence[:2]})"
                 )
             seen.sequences.add(sequence)
         history, key = self._history(name), (batch.leader_epoch, batch.base_offset)
@@ -218,7 +220,7 @@ class Invariants:
             self._violated(
                 "LogMatching",
                 name,
-                f"broker {broker_id} has {_show(batch)} behind {_show(before)}, but {_show(first)} was written behind {_show(its_before)}",
+                f"broker {broker_id} has {show(batch)} behind {show(before)}, but {show(first)} was written behind {show(its_before)}",
             )
 
     def _check_high_watermark(self, broker_id: int, partition: Partition, seen: _Seen, in_service: bool) -> None:
@@ -237,10 +239,10 @@ class Invariants:
         if high_watermark > history.high_watermark:
             missing = history.commit(partition.log, high_watermark, partition.leader_epoch)
             if missing is not None:
-                self._violated("LeaderCompleteness", name, f"leader {broker_id} moved its high watermark without {_show(missing)}")
+                self._violated("LeaderCompleteness", name, f"leader {broker_id} moved its high watermark without {show(missing)}")
             self._check_candidates(name)
         elif (other := history.contradicts(partition.log, high_watermark)) is not None:
-            self._violated("LeaderCompleteness", name, f"leader {broker_id} has {_show(other)} where another batch is committed")
+            self._violated("LeaderCompleteness", name, f"leader {broker_id} has {show(other)} where another batch is committed")
 
     def _check_maximal_isr(self, name: TopicPartition) -> None:
         """Asked when the controller's ISR has changed, or a leader's picture of it.
@@ -317,7 +319,9 @@ class Invariants:
                 self._violated("NoUncleanElection", name, f"the controller elected {after.leader} after {before}")
             self._waive(history, after, "unclean elections")
         elif not self._is_doubtful(after.leader, name) and not held:
-            self._violated("LeaderCompleteness", name, f"{after.leader} was elected cleanly without {_show(history.tail())}")
+            self._violated("LeaderCompleteness", name, f"{after.leader} was elected cleanly without {show(history.tail())}")
+        elif (after.leader, name) in self._strays and not held:
+            self._waive(history, after, "elections of a replica that a reassignment had deleted, and left in the ELR")
         elif not self._controller.eligible_leader_replicas and not held:
             self._waive(history, after, "elections of a replica that lost its page cache, without ELR")
 
@@ -334,12 +338,14 @@ class Invariants:
         registration, history = self._image.partitions.get(name), self._history(name)
         if registration is None:
             return
+        self._strays |= {(member, name) for member in registration.elr if member not in registration.replicas}
         for member in (*registration.isr, *registration.elr):
             if history.held_by(self._log(member, name)):
+                self._strays.discard((member, name))
                 if self._hosts[broker_name(member)].node is not None:
                     self._doubtful.get(member, set()).discard(name)  # without ELR: it has caught up again
             elif not self._is_doubtful(member, name):
-                what = f"ISR {registration.isr} and ELR {registration.elr} name {member}, which lacks {_show(history.tail())}"
+                what = f"ISR {registration.isr} and ELR {registration.elr} name {member}, which lacks {show(history.tail())}"
                 self._violated("LeaderCandidateCompleteness", name, what)
 
     # ------------------------------------------------------------------------------------------------ what clients are told
@@ -352,7 +358,7 @@ class Invariants:
                 for batch in fetched.batches:
                     history = self._history(fetched.partition)
                     if not history.is_committed(batch) and not history.is_given_up(batch):
-                        what = f"{peer} is shown {_show(batch)} by broker {broker.broker_id}, which is not committed"
+                        what = f"{peer} is shown {show(batch)} by broker {broker.broker_id}, which is not committed"
                         self._violated("ConsistentRead", fetched.partition, what)
         elif kind is ProduceResponse and peer.partition("#")[0] in self._waits_for_isr:
             for result in message.results:  # type: ignore[attr-defined]  # `kind` says so
@@ -361,7 +367,7 @@ class Invariants:
                 history, log = self._history(result.partition), self._log(broker.broker_id, result.partition)
                 acked = None if log is None else batch_at(log, result.base_offset)
                 if acked is not None and not history.is_committed(acked) and not history.is_given_up(acked):
-                    what = f"broker {broker.broker_id} tells {peer} that {_show(acked)} is safe, and it is not committed"
+                    what = f"broker {broker.broker_id} tells {peer} that {show(acked)} is safe, and it is not committed"
                     self._violated("AckedIsCommitted", result.partition, what)
 
     # ------------------------------------------------------------------------------------------------ helpers
@@ -373,7 +379,7 @@ class Invariants:
             self._violated("OneLeaderPerEpoch", history.partition, f"{broker_id} leads or writes in epoch {epoch}, whose leader is {known}")
 
     def _is_doubtful(self, broker_id: int, name: TopicPartition) -> bool:
-        return name in self._doubtful.get(broker_id, ())
+        return name in self._doubtful.get(broker_id, ()) or (broker_id, name) in self._strays
 
     def _history(self, name: TopicPartition) -> History:
         found = self._histories.get(name)
@@ -392,9 +398,3 @@ class Invariants:
 
     def _violated(self, name: str, partition: TopicPartition, sentence: str) -> None:
         raise InvariantViolated(name, f"{(self._now - self._progress.zero) / 1000:.3f} s, {partition}: {sentence}")
-
-
-def _show(batch: LogBatch | None) -> str:
-    if batch is None:
-        return "nothing"
-    return f"offsets {batch.base_offset}..{batch.next_offset - 1} of epoch {batch.leader_epoch}"

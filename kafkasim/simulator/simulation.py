@@ -6,13 +6,14 @@ Without the heal and the drain every run would report false loss: a record that 
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from kafkasim.backend import Tick
 from kafkasim.injector import Injector
 from kafkasim.ledger import Ledger, LogEntry
 from kafkasim.protocol.log import Log
+from kafkasim.protocol.log_manager import BrokerDisk
 from kafkasim.protocol.records import LogBatch, TopicPartition
 from kafkasim.scenario import Scenario
 from kafkasim.scenario_file import Problem, ScenarioError
@@ -254,7 +255,7 @@ class Run:
                     continue
                 end = self._high_watermark(partition)
                 log = cluster.disks[leader].logs[partition]
-                for stored in _expired(log, [disk.logs[partition] for disk in cluster.disks.values() if partition in disk.logs]):
+                for stored in _expired(log, list(_removed_by_retention(partition, cluster.disks.values()))):
                     ledger.log.append(LogEntry(str(partition), stored.base_offset, stored.batch.producer, stored.batch.numbers, True))
                 for stored in log.batches:
                     numbers = stored.batch.numbers[: max(0, end - stored.base_offset)]
@@ -263,14 +264,21 @@ class Run:
                 ledger.diverged += cluster.view.diverged(partition, end)
 
 
-def _expired(leader: Log, replicas: Sequence[Log]) -> list[LogBatch]:
+def _removed_by_retention(partition: TopicPartition, disks: Iterable[BrokerDisk]) -> Iterator[Sequence[LogBatch]]:
+    """Each replica's, and then what was once removed where there is no replica any more."""
+    disks = list(disks)
+    yield from (disk.logs[partition].expired for disk in disks if partition in disk.logs)
+    yield from (disk.expired_in_deleted.get(partition, ()) for disk in disks)
+
+
+def _expired(leader: Log, removed: Sequence[Sequence[LogBatch]]) -> list[LogBatch]:
     """What retention removed below the start of the leader's log, by whichever replica was first to do it.
 
     Where two have removed different records at one offset (an unclean election came between), the leader's count.
     """
     found: dict[int, LogBatch] = {}
-    for log in (leader, *replicas):
-        for stored in log.expired:
+    for batches in (leader.expired, *removed):
+        for stored in batches:
             if stored.next_offset <= leader.log_start_offset:
                 found.setdefault(stored.base_offset, stored)
     return [found[base_offset] for base_offset in sorted(found)]

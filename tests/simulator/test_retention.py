@@ -57,3 +57,12 @@ def test_by_duration_that_would_have_to_start_in_an_empty_topic_is_refused_with_
     with pytest.raises(ScenarioError, match="finds no position in a topic that is empty"):
         scenario.with_({"consumers.billing.committed": "nothing", "consumers.billing.config.auto.offset.reset": "by_duration:PT1S"})
     scenario.with_({"consumers.billing.config.auto.offset.reset": "by_duration:PT1S"})
+
+
+def test_what_retention_removed_of_a_log_that_a_reassignment_deleted_is_not_lost() -> None:
+    actions = "faults:\n  - {at: 4s, fault: reassign, partition: orders-0, to: [2]}\n"
+    actions += "  - {at: 5s, fault: reassign, partition: orders-0, to: [3]}\n"
+    scenario = Scenario.loads(YAML + actions)
+    report = make_report(scenario, Simulator().run(scenario, 1))
+    assert (report.acked, report.acked_lost) == (600, 0)
+    assert report.expired > 100
