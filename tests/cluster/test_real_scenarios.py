@@ -31,6 +31,8 @@ SCENARIOS = [
     ("dedup-transaction", {}),
     ("librdkafka-defaults", {}),
     ("spool-survives-crash", {}),
+    ("reassignment-grows", {}),
+    ("idempotent-restart", {}),
 ]
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
