@@ -176,6 +176,11 @@ def commits_run_ahead() -> AbstractContextManager[Any]:
 
 # Some bugs need settings and failures that seldom meet: with these given, as a user gives his own, they are found as soon as the others.
 GIVEN: Mapping[str, Mapping[str, Any]] = {
+    "high watermark moves below min isr": {
+        "topics": {"orders": {"config": {"min.insync.replicas": 2}}},
+        "targeted": ["ISR shrinks, then the leader fails", "follower falls behind, then the leader fails", "the in-sync die together"],
+    },
+    "election is unclean unasked": {"topics": {"orders": {}}, "targeted": ["all but one die", "ISR shrinks, then the leader fails"]},
     "isr expands below the epochs start": {
         "topics": {"orders": {"config": {"min.insync.replicas": 2}}},
         "cluster": {"startup.ms": 300, "config": CLUSTER_BASE},
