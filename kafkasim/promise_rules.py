@@ -117,17 +117,16 @@ def drain(run: RunCase, faults: Faults) -> Given | Withheld:
     for group in run.groups:
         if group.longest_poll_ms > group.max_poll_interval_ms:
             return Withheld(f"{group.name}: a full poll takes longer than max.poll.interval.ms={group.max_poll_interval_ms:g}")
-    for topic in (producer.topic for producer in run.producers):
-        if topic.left_in_elr and (faults.failed_brokers or faults.controller_failed):
-            return Withheld(f"{_LEFT_IN_ELR} may leave a partition without a leader when brokers fail")
     for producer in run.producers:
-        if _never_written(producer):
-            return Withheld(f"{producer.name}: {_never_written(producer)}")
+        if _never_written(producer, faults):
+            return Withheld(f"{producer.name}: {_never_written(producer, faults)}")
     return Given("whatever the faults were")
 
 
-def _never_written(producer: ProducerCase) -> str:
+def _never_written(producer: ProducerCase, faults: Faults) -> str:
     """Why an application that sends again whatever failed may do so for ever; else empty."""
+    if producer.topic.left_in_elr and (faults.failed_brokers or faults.controller_failed):
+        return f"{_LEFT_IN_ELR} may leave a partition without a leader when brokers fail"
     if producer.acks == -1 and producer.on_failure != "drop" and producer.topic.min_isr_out_of_reach:
         return "min.insync.replicas above the replication factor refuses acks=all for ever in this version"
     return ""
@@ -144,8 +143,8 @@ def compensation(producer: ProducerCase, faults: Faults) -> Given | Withheld:
     """The application sends again what failed (from its spool, or at once), until the callback says success."""
     if producer.on_failure == "drop":
         return Withheld("on.failure=drop repairs no failure")
-    if _never_written(producer):
-        return Withheld(_never_written(producer))
+    if _never_written(producer, faults):
+        return Withheld(_never_written(producer, faults))
     if producer.name in faults.dead_clients:
         return Withheld("a producer that dies takes what it had not sent with it")
     return Given(f"on.failure={producer.on_failure}")

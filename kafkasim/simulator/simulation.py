@@ -274,11 +274,14 @@ def _removed_by_retention(partition: TopicPartition, disks: Iterable[BrokerDisk]
 def _expired(leader: Log, removed: Sequence[Sequence[LogBatch]]) -> list[LogBatch]:
     """What retention removed below the start of the leader's log, by whichever replica was first to do it.
 
-    Where two have removed different records at one offset (an unclean election came between), the leader's count.
+    Where two have removed different records at one offset (an unclean election came between), the leader's count; batches need not begin
+    at the same offsets then.
     """
     found: dict[int, LogBatch] = {}
+    taken: set[int] = set()
     for batches in (leader.expired, *removed):
         for stored in batches:
-            if stored.next_offset <= leader.log_start_offset:
-                found.setdefault(stored.base_offset, stored)
+            if stored.next_offset <= leader.log_start_offset and taken.isdisjoint(range(stored.base_offset, stored.next_offset)):
+                found[stored.base_offset] = stored
+                taken.update(range(stored.base_offset, stored.next_offset))
     return [found[base_offset] for base_offset in sorted(found)]

@@ -62,7 +62,7 @@ def scenarios(
     given |= {name: draw(part) if isinstance(part, st.SearchStrategy) else part for name, part in parts.items()}
     data: Data = {"name": "drawn", "seed": 1}
     if not isinstance(base, Scenario):
-        data |= {"cluster": given["cluster"]} if "cluster" in given else draw(_cluster("kafka" in given))
+        data |= {"cluster": given["cluster"]} if "cluster" in given else draw(_cluster("kafka" in given, _most_replicas(given)))
         brokers = data["cluster"].get("brokers", 3)
         data["topics"] = given["topics"] if "topics" in given else draw(_topics(brokers))
         topic = next(iter(data["topics"]))
@@ -107,10 +107,10 @@ def _nodes_of(data: Mapping[str, Any]) -> Nodes:
 
 
 @st.composite
-def _cluster(draw: st.DrawFn, version_is_given: bool) -> Data:
+def _cluster(draw: st.DrawFn, version_is_given: bool, least_brokers: int) -> Data:
     """The cluster, and which Kafka it runs."""
     cluster: Data = {"startup.ms": draw(st.sampled_from([300, 50, 1500])), "shutdown.ms": 100}
-    brokers = draw(st.sampled_from([3, 3, 3, 2, 4, 5, 1]))
+    brokers = draw(st.sampled_from([count for count in (3, 3, 3, 2, 4, 5, 1) if count >= least_brokers] or [least_brokers]))
     if brokers != 3:
         cluster["brokers"] = brokers
     cluster["config"] = {**options.CLUSTER_BASE, **options.draw_config(draw, options.CLUSTER)}
@@ -122,6 +122,11 @@ def _cluster(draw: st.DrawFn, version_is_given: bool) -> Data:
         if value is not options.UNSET:
             cluster[key] = value
     return {"cluster": cluster, **version}
+
+
+def _most_replicas(given: Data) -> int:
+    """How many brokers the topics need that are given."""
+    return max((dict(topic or {}).get("replication.factor", 3) for topic in given.get("topics", {}).values()), default=1)
 
 
 @st.composite

@@ -55,9 +55,9 @@ def high_watermark_moves_below_min_isr() -> AbstractContextManager[Any]:
     """KAFKA-15583 undone: the high watermark moves while the ISR is below min.insync.replicas."""
 
     def wrong(self: Any, now: float) -> bool:
-        under, self._under_min_isr = self._under_min_isr, False
+        held, self._high_watermark_held = self._high_watermark_held, False
         moved = _increment(self, now)
-        self._under_min_isr = under
+        self._high_watermark_held = held
         return moved
 
     return patch.object(Partition, "_maybe_increment_leader_high_watermark", wrong)
@@ -75,7 +75,7 @@ def leader_epoch_is_not_bumped() -> AbstractContextManager[Any]:
 
 def election_is_unclean_unasked() -> AbstractContextManager[Any]:
     """The controller elects whoever is alive, whatever unclean.leader.election.enable says."""
-    return patch.object(replication_control, "_allows_unclean", lambda *_: True)
+    return patch.object(ReplicationControl, "_allows_unclean", lambda *_: True)
 
 
 def elr_survives_an_unclean_shutdown() -> AbstractContextManager[Any]:
@@ -176,6 +176,11 @@ def commits_run_ahead() -> AbstractContextManager[Any]:
 
 # Some bugs need settings and failures that seldom meet: with these given, as a user gives his own, they are found as soon as the others.
 GIVEN: Mapping[str, Mapping[str, Any]] = {
+    "high watermark moves below min isr": {
+        "topics": {"orders": {"config": {"min.insync.replicas": 2}}},
+        "targeted": ["ISR shrinks, then the leader fails", "follower falls behind, then the leader fails", "the in-sync die together"],
+    },
+    "election is unclean unasked": {"topics": {"orders": {}}, "targeted": ["all but one die", "ISR shrinks, then the leader fails"]},
     "isr expands below the epochs start": {
         "topics": {"orders": {"config": {"min.insync.replicas": 2}}},
         "cluster": {"startup.ms": 300, "config": CLUSTER_BASE},

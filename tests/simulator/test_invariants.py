@@ -89,3 +89,33 @@ def test_a_violation_says_when_where_and_what_and_whence_the_invariant_comes() -
     assert said.startswith("NoHole (batches follow each other")
     assert said.endswith("1.000 s, orders-0: on broker 1 …")
     assert all("(" in sentence or "KIP" in sentence for sentence in INVARIANTS.values())
+
+
+ADMINISTRATOR = """
+name: administrator
+topics: {orders: {config: {min.insync.replicas: 2}}}
+producers: [{name: shop, topic: orders, records: 400, rate: 200}]
+consumers: []
+"""
+
+
+def test_an_administrator_may_ask_a_quorum_for_the_same_twice_before_the_first_answer() -> None:
+    twice = "cluster: {controllers: 3}\nfaults:\n" + 2 * "- {fault: reassign, partition: orders-0, to: [2, 3, 1], at: 1s}\n"
+    report = run(Scenario.loads(ADMINISTRATOR + twice), backend=WatchedSimulator())
+    assert (report.acked, report.acked_lost, report.notes) == (400, 0, ())
+
+
+def test_a_former_replica_that_a_reassignment_left_in_the_elr_is_elected_with_an_empty_log_and_the_guarantee_is_waived() -> None:
+    faults = """
+faults:
+- {fault: reassign, at: 300ms, partition: orders-0, to: [1]}
+- {fault: crash, at: 1s, for: 15s, node: broker(1)}
+- {fault: reassign, at: 12s, partition: orders-0, to: [2, 3, 1]}
+"""
+    watched = WatchedSimulator()
+    report = run(Scenario.loads(ADMINISTRATOR + faults), backend=watched)
+    assert watched.invariants is not None
+    assert watched.invariants.waived["elections of a replica that a reassignment had deleted, and left in the ELR"] == 1
+    assert report.acked_lost > 100
+    assert not report.violated
+    assert any("leaves former ones in the ELR" in said.sentence for said in report.not_promised)
