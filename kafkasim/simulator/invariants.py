@@ -12,8 +12,10 @@ stands in the ISR with a log that lacks its tail, and nobody is harmed.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Mapping
+from operator import itemgetter
 from typing import Any
 
 from kafkasim.progress import Progress
@@ -40,12 +42,12 @@ _CONTROLLERS = (Controller, QuorumController)
 class _Seen:
     """One replica as it was when its broker last acted. `batches` is a copy of its log, `sequences` what producers wrote in it."""
 
-    __slots__ = ("appends", "batches", "high_watermark", "is_leader", "leader_epoch", "partition_epoch", "proposed", "sequences", "state")
+    __slots__ = ("batches", "high_watermark", "is_leader", "leader_epoch", "log", "partition_epoch", "proposed", "sequences", "state")
 
     def __init__(self) -> None:
         self.state: tuple[object, ...] = ()
+        self.log: Log | None = None
         self.batches: list[LogBatch] = []
-        self.appends = 0
         self.sequences: set[tuple[int, int, int]] = set()
         self.process_ended()
 
@@ -170,12 +172,19 @@ class Invariants:
 
     def _follow_log(self, broker_id: int, name: TopicPartition, log: Log, seen: _Seen, partition: Partition | None) -> None:
         """What was cut off this log, and what was appended to it. Without `partition` no process did it: the power failed."""
+        if seen.log is not log:  # a replica that a reassignment took away, and another one gave back: it begins with nothing
+            seen.log = log
+            seen.batches.clear()
+            seen.sequences.clear()
         known, batches = seen.batches, log.batches
-        if known and batches and known[0] is not batches[0]:  # retention
-            known[:] = [batch for batch in known if batch.base_offset >= log.log_start_offset]
+        if known and not (batches and known[0] is batches[0]):  # retention; what lies below the log's start need not all be deleted yet
+            first = batches[0].base_offset if batches else log.log_start_offset
+            gone = bisect_left(known, first, key=itemgetter(0))
+            seen.sequences.difference_update(map(_sequence, known[:gone]))
+            del known[:gone]
         while known and (len(known) > len(batches) or known[-1] is not batches[len(known) - 1]):
             batch = known.pop()
-            seen.sequences.discard((batch.batch.producer_id, batch.batch.producer_epoch, batch.batch.base_sequence))
+            seen.sequences.discard(_sequence(batch))
             if partition is not None and self._history(name).is_committed(batch):
                 self._violated("NoCommittedRecordLost", name, f"broker {broker_id} cut off {_show(batch)}, which is committed")
         for place in range(len(known), len(batches)):
@@ -189,7 +198,7 @@ class Invariants:
         if before is not None and (batch.base_offset != before.next_offset or batch.leader_epoch < before.leader_epoch):
             self._violated("NoHole", name, f"on broker {broker_id} {_show(batch)} follows {_show(before)}")
         if batch.batch.producer_id >= 0:
-            sequence = (batch.batch.producer_id, batch.batch.producer_epoch, batch.batch.base_sequence)
+            sequence = _sequence(batch)
             if sequence in seen.sequences:
                 self._violated(
                     "NoDuplicate", name, f"broker {broker_id} has {_show(batch)} a second time (producer id, epoch: {sequence[:2]})"
@@ -313,11 +322,11 @@ class Invariants:
         self.waived["committed batches given up"] += history.give_up(self._log(elected.leader, elected.partition), elected.leader_epoch)
 
     def _check_candidates(self, name: TopicPartition) -> None:
-        """Whoever may be elected cleanly next has everything."""
+        """Whoever may be elected cleanly next has everything. Who is no replica any more may still be in the ELR, and is not elected."""
         registration, history = self._image.partitions.get(name), self._history(name)
         if registration is None:
             return
-        for member in (*registration.isr, *registration.elr):
+        for member in (*registration.isr, *(member for member in registration.elr if member in registration.replicas)):
             if history.held_by(self._log(member, name)):
                 if self._hosts[broker_name(member)].node is not None:
                     self._doubtful.get(member, set()).discard(name)  # without ELR: it has caught up again
@@ -375,6 +384,10 @@ class Invariants:
 
     def _violated(self, name: str, partition: TopicPartition, sentence: str) -> None:
         raise InvariantViolated(name, f"{(self._now - self._progress.zero) / 1000:.3f} s, {partition}: {sentence}")
+
+
+def _sequence(batch: LogBatch) -> tuple[int, int, int]:
+    return batch.batch.producer_id, batch.batch.producer_epoch, batch.batch.base_sequence
 
 
 def _show(batch: LogBatch | None) -> str:
