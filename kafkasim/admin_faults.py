@@ -163,8 +163,8 @@ class AlterConfig(AdminFault):
         return value
 
     @property
-    def settings(self) -> tuple[tuple[str, float], ...]:
-        """Kafka's keys with what they mean: numbers and truth, as the machines have them."""
+    def settings(self) -> tuple[tuple[str, str | float], ...]:
+        """Kafka's keys with what they mean: numbers, truth and words, as the machines have them."""
         config = parse(Kind.TOPIC, self.config).config
         return tuple((name, getattr(config, name.replace(".", "_"))) for name in self.config)
 

@@ -191,14 +191,19 @@ def _group_settings(group: GroupCase) -> dict[str, str]:
 
 
 def _topic(scenario: Scenario, name: str, expired: bool, actions: Sequence[Fault]) -> TopicCase:
-    case = _topic_case(scenario, name, scenario.topic_config(name), scenario.topics[name].replication_factor, expired)
+    config = scenario.topic_config(name)
+    case = _topic_case(scenario, name, config, scenario.topics[name].replication_factor)
     for fault in actions:
         case = _administered(case, fault, scenario)
     literally = not scenario.profile.behaviours.min_isr_is_at_most_replication_factor
     demanded, first, reassigned = _min_isr_and_factors(scenario, name, actions)
     below = reassigned < demanded
+    later = (_altered(config, fault) for fault in actions if isinstance(fault, AlterConfig) and fault.topic == name)
     return replace(
-        case, left_in_elr=below and case.eligible_leader_replicas, min_isr_out_of_reach=literally and (below or first < demanded)
+        case,
+        left_in_elr=below and case.eligible_leader_replicas,
+        min_isr_out_of_reach=literally and (below or first < demanded),
+        retention=_retention([config, *later]) if expired else (),
     )
 
 
@@ -219,7 +224,7 @@ def _offsets_topic(scenario: Scenario) -> TopicCase:
     return _topic_case(scenario, OFFSETS_TOPIC, scenario.topic_config(None), factor)
 
 
-def _topic_case(scenario: Scenario, name: str, config: TopicConfig, factor: int, expired: bool = False) -> TopicCase:
+def _topic_case(scenario: Scenario, name: str, config: TopicConfig, factor: int) -> TopicCase:
     return TopicCase(
         name=name,
         replication_factor=factor,
@@ -227,7 +232,6 @@ def _topic_case(scenario: Scenario, name: str, config: TopicConfig, factor: int,
         unclean_leader_election=config.unclean_leader_election_enable and scenario.profile.behaviours.unclean_election_configurable,
         flushes_each_message=config.flush_messages == 1,
         truncation=scenario.cluster.truncation,
-        retention=_retention(config) if expired else (),
         eligible_leader_replicas=scenario.eligible_leader_replicas,
     )
 
@@ -235,9 +239,7 @@ def _topic_case(scenario: Scenario, name: str, config: TopicConfig, factor: int,
 def _administered(case: TopicCase, fault: Fault, scenario: Scenario) -> TopicCase:
     """What an administrator's action leaves of a topic's safety: nothing makes it greater, for what came before it was without."""
     if isinstance(fault, AlterConfig) and fault.topic == case.name:
-        config = scenario.topic_config(case.name)
-        for name, value in fault.settings:
-            config = config.altered(name, value)
+        config = _altered(scenario.topic_config(case.name), fault)
         return replace(
             case,
             min_insync_replicas=min(case.min_insync_replicas, config.min_insync_replicas),
@@ -255,11 +257,22 @@ def _administered(case: TopicCase, fault: Fault, scenario: Scenario) -> TopicCas
     return case
 
 
-def _retention(config: TopicConfig) -> tuple[tuple[str, str], ...]:
-    """What may have removed records: the limit of size where there is one, and of age where it is not the default or the only one."""
-    by_size = (("retention.bytes", str(config.retention_bytes)),) if config.retention_bytes >= 0 else ()
-    limits_age = config.retention_ms >= 0 and (config.retention_ms != TopicConfig().retention_ms or not by_size)
-    return (*((("retention.ms", str(config.retention_ms)),) if limits_age else ()), *by_size)
+def _altered(config: TopicConfig, fault: AlterConfig) -> TopicConfig:
+    for name, value in fault.settings:
+        config = config.altered(name, value)
+    return config
+
+
+def _retention(configs: Sequence[TopicConfig]) -> tuple[tuple[str, str], ...]:
+    """What may have removed records under the settings a topic had one after the other: of each limit the tightest.
+
+    The limit of size where there is one, and of age where it is not the default or the only one.
+    """
+    sizes = [config.retention_bytes for config in configs if config.retention_bytes >= 0]
+    ages = [config.retention_ms for config in configs if config.retention_ms >= 0]
+    limits_age = ages and (min(ages) != TopicConfig().retention_ms or not sizes)
+    by_age = (("retention.ms", str(min(ages))),) if limits_age else ()
+    return (*by_age, *((("retention.bytes", str(min(sizes))),) if sizes else ()))
 
 
 def _offsets_expired(scenario: Scenario, ledger: Ledger, group: str) -> str:

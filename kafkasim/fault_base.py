@@ -98,7 +98,7 @@ class ClusterVerbs(Protocol):
     def reassign(self, partition: str, *replicas: int) -> None:
         """An administrator moves the partition to these brokers, the preferred leader first; without any, back to where it was."""
 
-    def alter_config(self, topic: str, name: str, value: float) -> None:
+    def alter_config(self, topic: str, name: str, value: str | float) -> None:
         """An administrator gives one of a topic's settings another value."""
 
 

@@ -82,7 +82,7 @@ def config_findings(scenario: Scenario, places: tuple[Place, ...]) -> list[Findi
         place = next(place for place in places if place.location == ("consumers", index, "config"))
         found += _commit_findings(place, consumer)
         found += _session_findings(place, places[0])
-        found += _duration_findings(place, consumer)
+        found += _duration_findings(place, consumer, scenario)
     return found
 
 
@@ -114,10 +114,15 @@ def _session_findings(place: Place, brokers: Place) -> list[Finding]:
     return [Finding((*place.location, "session.timeout.ms"), sentence, (brokers.location, place.location))]
 
 
-def _duration_findings(place: Place, consumer: ConsumerGroup) -> list[Finding]:
-    """Before there is a record, by_duration gives no position (fetcher.py), and the warm-up, which waits for one, would never end."""
+def _duration_findings(place: Place, consumer: ConsumerGroup, scenario: Scenario) -> list[Finding]:
+    """by_duration came with 4.0, and before there is a record gives no position (fetcher.py): the warm-up would wait for ever."""
     reset = getattr(place.parsed.config, "auto_offset_reset", "")
-    if not reset.startswith("by_duration:") or consumer.start_ms or consumer.committed != "nothing":
+    if not reset.startswith("by_duration:"):
+        return []
+    if not scenario.profile.behaviours.resets_by_duration:
+        sentence = f"Kafka {scenario.kafka} has no auto.offset.reset={reset}: it came with 4.0 (KIP-1106)"
+        return [Finding((*place.location, "auto.offset.reset"), sentence, (("kafka",),))]
+    if consumer.start_ms or consumer.committed != "nothing":
         return []
     sentence = (
         f"auto.offset.reset {reset} finds no position in a topic that is empty, and before the first record it is; "

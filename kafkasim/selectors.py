@@ -141,6 +141,8 @@ def parse_selector(text: object) -> Selector:
     if match is None or match[1] not in FORMS or (match[1] in _ALONE and match[1] not in _BY_ID):
         word = text.partition("(")[0]
         form = FORMS.get(word)
+        if (numbered := _NUMBERED.fullmatch(text)) is not None and numbered[1] in _BY_ID:  # as reports and links name that node
+            form = f"{numbered[1]}({numbered[2]})"
         raise ValueError(f"`{text}` is not a selector" + (f"; it is written {form}" if form else hint(word, FORMS.values())))
     return _call(match[1], match[2])
 

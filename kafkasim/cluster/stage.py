@@ -284,7 +284,7 @@ class RealCluster:
         topic, index = self._real(partition)
         self._ask(Verb("reassign", (partition, *replicas)), lambda: self._site.admin.reassign(topic, index, replicas))
 
-    def alter_config(self, topic: str, name: str, value: float) -> None:
+    def alter_config(self, topic: str, name: str, value: str | float) -> None:
         """IncrementalAlterConfigs."""
         written = str(value).lower() if isinstance(value, bool) else str(value)
         real = self._names.topics[topic]

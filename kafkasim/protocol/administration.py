@@ -35,10 +35,10 @@ class AlterPartitionReassignments(NamedTuple):
 
 
 class IncrementalAlterConfigs(NamedTuple):
-    """Settings of a topic by Kafka's keys; what is not named stays. Truth is True or False."""
+    """Settings of a topic by Kafka's keys; what is not named stays. Truth is True or False, what is a word stays one."""
 
     topic: str
-    settings: tuple[tuple[str, float], ...]
+    settings: tuple[tuple[str, str | float], ...]
 
 
 class AdministratorAnswered(NamedTuple):
@@ -109,7 +109,7 @@ class Administration:
         if not registration.adding_replicas and not registration.removing_replicas:
             return Error.NO_REASSIGNMENT_IN_PROGRESS, None
         before = reverted(registration)
-        unclean_allowed = self._state.topic_configs[registration.partition.topic].unclean_leader_election_enable
+        unclean_allowed = self._replication.allows_unclean(registration.partition.topic)
         if before.unclean and not unclean_allowed:
             return Error.INVALID_REPLICA_ASSIGNMENT, None
         election = Election.UNCLEAN if unclean_allowed else Election.ONLINE

@@ -198,7 +198,7 @@ class TopicConfig:
         """Whether retention.ms and retention.bytes are looked at: not in a log that is only compacted."""
         return "delete" in self.cleanup_policy
 
-    def altered(self, name: str, value: float) -> TopicConfig:
+    def altered(self, name: str, value: str | float) -> TopicConfig:
         """The same with another value of `name`, which is one of Kafka's keys; truth is 0 or 1."""
         field = name.replace(".", "_")
         return replace(self, **{field: type(getattr(self, field))(value)})

@@ -65,7 +65,7 @@ class LogManager:
         """What holds for `topic` on this broker; all defaults where nobody said anything."""
         return self._altered.get(topic) or self._topic_configs.get(topic) or TopicConfig()
 
-    def alter_topic_config(self, topic: str, name: str, value: float) -> TopicConfig:
+    def alter_topic_config(self, topic: str, name: str, value: str | float) -> TopicConfig:
         """A setting of `topic` has changed (updateTopicConfig): its logs go by the new one from here on."""
         config = self._altered[topic] = self.topic_config(topic).altered(name, value)
         for partition, log in self._disk.logs.items():

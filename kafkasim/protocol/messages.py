@@ -352,7 +352,7 @@ class ConfigRecord(NamedTuple):
 
     topic: str
     name: str
-    value: float
+    value: str | float
 
 
 class LeaderChange(NamedTuple):

@@ -45,6 +45,8 @@ class Behaviours:
     in_flight_above_5_is_an_error: bool = True
     # The wait before a retry doubles, with jitter, up to retry.backoff.max.ms (3.7, KIP-580). Before, it is always retry.backoff.ms.
     retry_backoff_grows: bool = True
+    # auto.offset.reset=by_duration:PT… (4.0, KIP-1106). Before, the Java client refuses that word.
+    resets_by_duration: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +141,7 @@ KAFKA_3_6 = Profile(
         stale_brokers_by_periodic_task=False,
         in_flight_above_5_is_an_error=False,
         retry_backoff_grows=False,
+        resets_by_duration=False,
     ),
     defaults=MappingProxyType(
         {

@@ -221,7 +221,7 @@ class ReplicaManager:
             self._logs.arm_retention(now)
         return renewed
 
-    def alter_topic_config(self, topic: str, name: str, value: float, now: float) -> None:
+    def alter_topic_config(self, topic: str, name: str, value: str | float, now: float) -> None:
         """The metadata log, with another setting of a topic (TopicConfigHandler). Nobody who waits is asked again for it."""
         config = self._logs.alter_topic_config(topic, name, value)
         self._logs.arm_retention(now)

@@ -245,15 +245,15 @@ class ReplicationControl:
         return [change for change in changes if change is not None]
 
     def _election(self, topic: str) -> Election:
-        return Election.UNCLEAN if self._allows_unclean(topic) else Election.ONLINE
+        return Election.UNCLEAN if self.allows_unclean(topic) else Election.ONLINE
 
     def _with_broker_in_isr(self, broker_id: int) -> list[PartitionRegistration]:
         return [partition for partition in self._image.partitions.values() if broker_id in partition.isr]
 
     def _uncleanly_electable(self) -> Iterable[PartitionRegistration]:
-        return (self._image.partitions[partition] for partition in self._state.leaderless if self._allows_unclean(partition.topic))
+        return (self._image.partitions[partition] for partition in self._state.leaderless if self.allows_unclean(partition.topic))
 
-    def _allows_unclean(self, topic: str) -> bool:
+    def allows_unclean(self, topic: str) -> bool:
         """uncleanLeaderElectionEnabledForTopic, which in KRaft mode said no to everybody before 3.9."""
         return self._unclean_election_configurable and self._state.topic_configs[topic].unclean_leader_election_enable
 

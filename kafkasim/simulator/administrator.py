@@ -74,7 +74,7 @@ def _call(verb: Verb) -> object:
     subject, *rest = verb.arguments
     if verb.name == "alter_config":
         name, value = rest
-        return IncrementalAlterConfigs(subject, ((str(name), float(value) if isinstance(value, float) else int(value)),))
+        return IncrementalAlterConfigs(subject, ((str(name), value),))
     topic, _, index = subject.rpartition("-")
     partitions = (TopicPartition(topic, int(index)),)
     if verb.name == "elect":

@@ -328,7 +328,7 @@ class SimulatedCluster:
         """AlterPartitionReassignments."""
         self._administrator.ask(Verb("reassign", (partition, *replicas)))
 
-    def alter_config(self, topic: str, name: str, value: float) -> None:
+    def alter_config(self, topic: str, name: str, value: str | float) -> None:
         """IncrementalAlterConfigs."""
         self._administrator.ask(Verb("alter_config", (topic, name, value)))
 

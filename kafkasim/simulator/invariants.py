@@ -184,10 +184,10 @@ class Invariants:
         first = batches[0].base_offset if batches else log.log_start_offset
         while known and known[0].base_offset < min(first, log.log_start_offset):  # retention; a whole segment goes, and nobody lost it
             batch = known.pop(0)
-            seen.sequences.discard((batch.batch.producer_id, batch.batch.producer_epoch, batch.batch.base_sequence))
+            seen.sequences.discard(_sequence(batch))
         while known and (len(known) > len(batches) or known[-1] is not batches[len(known) - 1]):
             batch = known.pop()
-            seen.sequences.discard((batch.batch.producer_id, batch.batch.producer_epoch, batch.batch.base_sequence))
+            seen.sequences.discard(_sequence(batch))
             if partition is not None and self._history(name).is_committed(batch):
                 self._violated("NoCommittedRecordLost", name, f"broker {broker_id} cut off {show(batch)}, which is committed")
         for place in range(len(known), len(batches)):
@@ -201,7 +201,7 @@ class Invariants:
         if before is not None and (batch.base_offset != before.next_offset or batch.leader_epoch < before.leader_epoch):
             self._violated("NoHole", name, f"on broker {broker_id} {show(batch)} follows {show(before)}")
         if batch.batch.producer_id >= 0:
-            sequence = (batch.batch.producer_id, batch.batch.producer_epoch, batch.batch.base_sequence)
+            sequence = _sequence(batch)
             if sequence in seen.sequences:
                 self._violated(
                     "NoDuplicate", name, f"broker {broker_id} has {show(batch)} a second time (producer id, epoch: {sequence[:2]})"
@@ -334,7 +334,7 @@ class Invariants:
         self.waived["committed batches given up"] += history.give_up(self._log(elected.leader, elected.partition), elected.leader_epoch)
 
     def _check_candidates(self, name: TopicPartition) -> None:
-        """Whoever may be elected cleanly next has everything."""
+        """Whoever may be elected cleanly next has everything. Who is no replica any more may still be in the ELR, and is not elected."""
         registration, history = self._image.partitions.get(name), self._history(name)
         if registration is None:
             return
@@ -398,3 +398,7 @@ class Invariants:
 
     def _violated(self, name: str, partition: TopicPartition, sentence: str) -> None:
         raise InvariantViolated(name, f"{(self._now - self._progress.zero) / 1000:.3f} s, {partition}: {sentence}")
+
+
+def _sequence(batch: LogBatch) -> tuple[int, int, int]:
+    return batch.batch.producer_id, batch.batch.producer_epoch, batch.batch.base_sequence

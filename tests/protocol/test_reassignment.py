@@ -9,6 +9,7 @@ from kafkasim.protocol.administration import AdministratorAnswered, AlterPartiti
 from kafkasim.protocol.controller_trace import AssignmentChanged, LeaderElected
 from kafkasim.protocol.errors import Error
 from kafkasim.protocol.messages import FetchPartition, FetchRequest, PartitionRegistration
+from kafkasim.protocol.profiles import KAFKA_3_6
 from kafkasim.protocol.reassignment import Assignment, completed, reverted, towards
 from kafkasim.protocol.replica_manager import ReplicaDeleted
 
@@ -233,6 +234,14 @@ def test_a_return_that_would_be_unclean_needs_the_topics_leave(allowed, error):
     world.state.append(registration(world)._replace(replicas=(2, 1), adding_replicas=(2,), removing_replicas=(1,), isr=(2,), leader=2))
     assert reassign(world) is error
     assert registration(world).isr == ((1,) if allowed else (2,))
+
+
+def test_3_6_gives_leave_to_no_unclean_return_whatever_the_topic_says():
+    world = Cluster(brokers=3, profile=KAFKA_3_6)
+    world.create_topic("orders", replication_factor=1, unclean_leader_election_enable=True)
+    world.state.append(registration(world)._replace(replicas=(2, 1), adding_replicas=(2,), removing_replicas=(1,), isr=(2,), leader=2))
+    assert reassign(world) is Error.INVALID_REPLICA_ASSIGNMENT
+    assert registration(world).isr == (2,)
 
 
 def test_slow_disks_charge_for_writes_to_logs_that_are_gone():

@@ -145,6 +145,19 @@ def test_an_action_that_cannot_be_is_one_sentence(line: str, sentence: str) -> N
     assert problems(line) == [sentence]
 
 
+def test_a_setting_whose_value_is_a_word_may_be_altered() -> None:
+    change = "{at: 1s, fault: alter-config, topic: orders, config: {cleanup.policy: compact}}"
+    assert run(scenario(change)).notes == ()
+
+
+def test_what_retention_did_is_told_with_the_tightest_setting_of_the_run() -> None:
+    brokers = {"cluster.config": {"log.retention.check.interval.ms": 200, "log.initial.task.delay.ms": 100}}
+    alter = "{at: 500ms, fault: alter-config, topic: orders, config: {retention.ms: 100, segment.ms: 100}}"
+    report = run(scenario(alter).with_({**brokers, "producers.shop.records": 400, "producers.shop.rate": 200}))
+    assert report.expired > 0
+    assert report.settings["topics.orders.retention.ms"] == "100"
+
+
 def test_no_later_fault_may_hit_the_nodes_of_an_election() -> None:
     with pytest.raises(ScenarioError, match=r"\$back: preferred election of orders is about no node"):
         scenario("{at: 1s, fault: elect, partition: orders, election: preferred, as: back}", "{at: 2s, fault: crash, node: $back}")

@@ -206,6 +206,7 @@ def test_topics_and_groups_may_have_dashes_and_dots() -> None:
     ("text", "sentence"),
     [
         ("leader", "`leader` is not a selector; it is written leader(T-P)"),
+        ("broker-2", "`broker-2` is not a selector; it is written broker(2)"),
         ("leder(orders-0)", "`leder(orders-0)` is not a selector; did you mean `leader(T-P)`?"),
         ("leader(orders)", "leader(orders) lacks a number; it takes the topic, a dash and the partition, for example leader(orders-0)"),
         ("broker(one)", "broker(one) names no broker; it is written broker(N), and ids count from 1"),

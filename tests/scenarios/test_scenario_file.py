@@ -100,6 +100,15 @@ def test_eligible_leader_replicas_are_on_in_4_1_unless_the_clusters_features_say
     assert not Scenario.loads('kafka: "3.6"\n' + SMALL).eligible_leader_replicas
 
 
+def test_3_6_has_no_reset_by_duration() -> None:
+    key = "consumers.billing.config.auto.offset.reset"
+    group = "consumers:\n  - {group: billing, topics: [orders], start: 1s}\n"
+    older = Scenario.loads('kafka: "3.6"\n' + SMALL + ("" if "consumers:" in SMALL else group))
+    assert refused({key: "by_duration:PT1S"}, older) == [
+        f"--set: {key}: Kafka 3.6 has no auto.offset.reset=by_duration:PT1S: it came with 4.0 (KIP-1106)."
+    ]
+
+
 def test_3_6_has_no_features_that_came_later_and_4_1_no_misspelt_ones() -> None:
     key = "cluster.features.eligible.leader.replicas.version"
     assert refused({key: 0}, Scenario.loads("kafka: 3.6\n" + SMALL)) == [

@@ -119,3 +119,41 @@ faults:
     assert report.acked_lost > 100
     assert not report.violated
     assert any("leaves former ones in the ELR" in said.sentence for said in report.not_promised)
+
+
+MOVED = """
+name: moved
+cluster: {brokers: 4, config: {log.retention.check.interval.ms: 200, log.initial.task.delay.ms: 100}}
+topics:
+  orders: {partitions: 2, config: {min.insync.replicas: 2, retention.ms: 1000, segment.ms: 300}}
+producers:
+  - {name: shop, topic: orders, records: 800, rate: 200, config: {acks: all}}
+faults:
+"""
+
+
+@pytest.mark.parametrize(
+    "faults",
+    [
+        pytest.param(["{at: 1s, fault: reassign, partition: orders, to: [4, 3]}"] * 2, id="away"),
+        pytest.param(
+            [
+                "{at: 1s, fault: reassign, partition: orders, to: [4, 3]}",
+                "{at: 1300ms, fault: reassign, partition: orders, to: [1, 2]}",
+            ],
+            id="away and back",
+        ),
+        pytest.param(["{at: 1s, fault: reassign, partition: orders, to: [4]}"], id="to one, so that the ELR names who is no replica"),
+        pytest.param(
+            [
+                "{at: 2s, fault: reassign, partition: orders, to: [4, 2, 3]}",
+                "{at: 3s, fault: alter-config, topic: orders, config: {retention.ms: 100}}",
+            ],
+            id="a follower's active segment begins below the log's start",
+        ),
+    ],
+)
+@pytest.mark.parametrize("seed", [1, 2])
+def test_replicas_that_go_and_records_that_are_deleted_are_no_violation(faults: list[str], seed: int) -> None:
+    scenario = Scenario.loads(MOVED + "".join(f"  - {fault}\n" for fault in faults))
+    run(scenario, seed, backend=WatchedSimulator())
