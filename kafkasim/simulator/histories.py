@@ -50,11 +50,12 @@ class History:
     election breaks is promised to nobody. `unclean_epoch` is the newest epoch that began like that: leaders of older ones count no more.
     """
 
-    __slots__ = ("_by_base", "committed", "given_up", "high_watermark", "leaders", "partition", "unclean_epoch", "writers")
+    __slots__ = ("_by_base", "committed", "given_up", "high_watermark", "leaders", "log_start", "partition", "unclean_epoch", "writers")
 
     def __init__(self, partition: TopicPartition) -> None:
         self.partition = partition
         self.high_watermark = 0
+        self.log_start = 0  # the highest of any leader's: what lies below has expired, and nobody needs to have it
         self.unclean_epoch = NOBODY
         self.committed: list[Committed] = []
         self.given_up: set[tuple[int, int]] = set()
@@ -70,6 +71,10 @@ class History:
         """Whether it was committed by a leader whose word counts no more."""
         return (batch.leader_epoch, batch.base_offset) in self.given_up
 
+    def expire_below(self, log_start: int) -> None:
+        """A leader's retention moved the start of its log."""
+        self.log_start = max(self.log_start, log_start)
+
     def tail(self, before_epoch: int | None = None) -> LogBatch | None:
         """The last committed batch: by logs' matching, whoever has it has all below. With an epoch: of what older leaders committed."""
         for batch, by_epoch in reversed(self.committed):
@@ -80,7 +85,7 @@ class History:
     def held_by(self, log: Log | None, before_epoch: int | None = None) -> bool:
         """Whether this log has everything committed, or its retention has already removed it."""
         tail = self.tail(before_epoch)
-        if tail is None:
+        if tail is None or tail.next_offset <= self.log_start:
             return True
         if log is None:
             return False

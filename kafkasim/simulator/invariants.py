@@ -89,8 +89,7 @@ class Invariants:
         self._histories: dict[TopicPartition, History] = {}
         self._seen: dict[tuple[int, TopicPartition], _Seen] = {}
         self._doubtful: dict[int, set[TopicPartition]] = {}  # of each broker that lost power: where its log is not what its ISR says
-        # Eligible, and no replica any more: by Kafka's rule a reassignment leaves them in the ELR (PartitionChangeBuilder).
-        self._strays: set[tuple[int, TopicPartition]] = set()
+        self._strays: set[tuple[int, TopicPartition]] = set()  # in the ELR, and no replica any more (PartitionChangeBuilder)
         self._now = 0.0
 
     # ------------------------------------------------------------------------------------------------ Watcher
@@ -139,6 +138,7 @@ class Invariants:
         state = (
             log.appends,
             log.log_end_offset,
+            log.log_start_offset,
             partition.high_watermark,
             partition.leader_epoch,
             partition.partition_epoch,
@@ -150,6 +150,8 @@ class Invariants:
         if state == seen.state:
             return
         seen.state = state
+        if partition.is_leader and in_service:
+            self._history(name).expire_below(log.log_start_offset)
         self._check_epochs(broker_id, partition, seen, in_service)
         self._follow_log(broker_id, name, log, seen, partition)
         self._check_high_watermark(broker_id, partition, seen, in_service)
