@@ -14,6 +14,7 @@ from kafkasim.admin_faults import AlterConfig, Elect, Reassign
 from kafkasim.fault_base import Fault
 from kafkasim.ledger import FaultApplied, Ledger
 from kafkasim.protocol.config import TopicConfig
+from kafkasim.protocol.metadata import MIN_INSYNC_REPLICAS
 from kafkasim.selectors import OFFSETS_TOPIC
 from kafkasim.truth import topic_of
 
@@ -50,6 +51,7 @@ class TopicCase:
     eligible_leader_replicas: bool = True
     elected_uncleanly: bool = False
     left_in_elr: bool = False  # with ELR: who lost its replica to fewer than min.insync.replicas stays eligible (PartitionChangeBuilder)
+    elr_emptied: bool = False  # by another min.insync.replicas: who was eligible is forgotten, also where nobody else may lead
     min_isr_out_of_reach: bool = False  # before Kafka 3.7, above the replication factor: acks=all is refused, while that lasts
 
 
@@ -202,9 +204,14 @@ def _topic(scenario: Scenario, name: str, expired: bool, actions: Sequence[Fault
     return replace(
         case,
         left_in_elr=below and case.eligible_leader_replicas,
+        elr_emptied=case.eligible_leader_replicas and any(_sets_min_isr(action, name) for action in actions),
         min_isr_out_of_reach=literally and (below or first < demanded),
         retention=_retention([config, *later]) if expired else (),
     )
+
+
+def _sets_min_isr(action: Fault, name: str) -> bool:
+    return isinstance(action, AlterConfig) and action.topic == name and any(key == MIN_INSYNC_REPLICAS for key, _ in action.settings)
 
 
 def _min_isr_and_factors(scenario: Scenario, name: str, actions: Sequence[Fault]) -> tuple[int, int, int]:
@@ -213,7 +220,7 @@ def _min_isr_and_factors(scenario: Scenario, name: str, actions: Sequence[Fault]
     demanded, factors = [scenario.topic_config(name).min_insync_replicas], [max(factor, scenario.cluster.brokers)]
     for action in actions:
         if isinstance(action, AlterConfig) and action.topic == name:
-            demanded += [int(value) for key, value in action.settings if key == "min.insync.replicas"]
+            demanded += [int(value) for key, value in action.settings if key == MIN_INSYNC_REPLICAS]
         elif isinstance(action, Reassign) and action.to:
             factors.append(len(action.to))
     return max(demanded), factor, min(factors)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from kafkasim.circumstances import UNSAFE_GENERATIONS, Faults, GroupCase, ProducerCase, RunCase, TopicCase
 
 _LEFT_IN_ELR = "a reassignment to fewer replicas than min.insync.replicas, which leaves former ones in the ELR,"
+_ELR_EMPTIED = "another min.insync.replicas in mid-run, which empties the ELR,"
 
 
 class Given(NamedTuple):
@@ -48,8 +49,8 @@ def keeps_committed_records(topic: TopicCase, faults: Faults) -> Given | Withhel
         return Withheld(f"unclean.leader.election.enable=true with min.insync.replicas={replicas} promises nothing when {replicas} fail")
     if topic.elected_uncleanly and failed >= replicas:
         return Withheld(f"min.insync.replicas={replicas} promises nothing when {replicas} fail and an administrator elects uncleanly")
-    if topic.left_in_elr and (faults.failed_brokers or faults.controller_failed):
-        return Withheld(f"{_LEFT_IN_ELR} promises nothing when brokers fail")
+    if _elr_spoiled(topic, faults):
+        return Withheld(f"{_elr_spoiled(topic, faults)} promises nothing when brokers fail")
     if not topic.flushes_each_message and len(faults.lost_power) >= replicas:
         return Withheld(f"min.insync.replicas={replicas} promises nothing when {replicas} lose power before a flush")
     if not topic.eligible_leader_replicas:
@@ -123,10 +124,17 @@ def drain(run: RunCase, faults: Faults) -> Given | Withheld:
     return Given("whatever the faults were")
 
 
+def _elr_spoiled(topic: TopicCase, faults: Faults) -> str:
+    """What an administrator did to the eligible leader replicas, where brokers failed, too; else empty."""
+    if not faults.failed_brokers and not faults.controller_failed:
+        return ""
+    return _LEFT_IN_ELR if topic.left_in_elr else (_ELR_EMPTIED if topic.elr_emptied else "")
+
+
 def _never_written(producer: ProducerCase, faults: Faults) -> str:
     """Why an application that sends again whatever failed may do so for ever; else empty."""
-    if producer.topic.left_in_elr and (faults.failed_brokers or faults.controller_failed):
-        return f"{_LEFT_IN_ELR} may leave a partition without a leader when brokers fail"
+    if _elr_spoiled(producer.topic, faults):
+        return f"{_elr_spoiled(producer.topic, faults)} may leave a partition without a leader when brokers fail"
     if producer.acks == -1 and producer.on_failure != "drop" and producer.topic.min_isr_out_of_reach:
         return "min.insync.replicas above the replication factor refuses acks=all for ever in this version"
     return ""
@@ -162,8 +170,11 @@ def at_least_once(group: GroupCase, faults: Faults) -> Given | Withheld:
     return _while_committed(group, faults, way)
 
 
-def nothing_skipped(group: GroupCase, _faults: Faults) -> Given | Withheld:
-    """Where a group has no position (or one the log no longer has), auto.offset.reset gives it one. Retention asks nobody who has read."""
+def nothing_skipped(group: GroupCase, faults: Faults) -> Given | Withheld:
+    """Where a group has no position (or one the log no longer has), auto.offset.reset gives it one. Retention asks nobody who has read.
+
+    librdkafka, where a log was cut, goes back no further than to its new end, and throws away what it had fetched and not handed over.
+    """
     overtaken = f"{_retention(group)} may delete what the group has not read" if _retention(group) else ""
     if group.auto_offset_reset == "latest" or group.auto_offset_reset.startswith("by_duration:"):
         begins = "at the end" if group.auto_offset_reset == "latest" else "at a time"
@@ -171,7 +182,8 @@ def nothing_skipped(group: GroupCase, _faults: Faults) -> Given | Withheld:
         return Withheld(f"{overtaken}, and {reset}" if overtaken else reset)
     if overtaken:
         return Withheld(overtaken)
-    return Given(f"auto.offset.reset={group.auto_offset_reset}")
+    given = Given(f"auto.offset.reset={group.auto_offset_reset}")
+    return _while_committed(group, faults, given) if group.client == "librdkafka" else given
 
 
 def at_most_once(group: GroupCase, faults: Faults) -> Given | Withheld:

@@ -230,6 +230,24 @@ def test_what_a_reset_passes_over_is_no_matter_of_commits(reset, expected):
     assert report.groups["billing"].lost == 2
 
 
+def test_librdkafka_may_skip_what_it_had_fetched_ahead_where_a_log_is_cut_that_kept_less_than_was_committed():
+    skipping = ledger(POWER._replace(nodes=("broker-1",)), handled=range(8))
+    skipping.skipped = [Skipped("billing", "orders-0", 8, 10, 3.0)]
+    settings = [("topics.orders.config.min.insync.replicas", 1), ("consumers.billing.config.auto.offset.reset", "earliest")]
+    told = {
+        client: verdict(make_report(set_(*settings, ("consumers.billing.client", client)), skipping), "nothing-skipped")
+        for client in ("java", "librdkafka")
+    }
+    assert told == {"java": "violated", "librdkafka": "not promised"}
+
+
+def test_another_min_insync_replicas_in_mid_run_takes_the_promise_away_where_brokers_fail():
+    altered = Scenario.loads(YAML + "faults: [{at: 1s, fault: alter-config, topic: orders, config: {min.insync.replicas: 3}}]\n")
+    done = FaultApplied("0", "alter-config", (), 1.0, 1.0)
+    assert verdict(make_report(altered, ledger(done, lost=1)), "durability") == "violated"
+    assert verdict(make_report(altered, ledger(done, CRASH, lost=1)), "durability") == "not promised"
+
+
 def overtaken():
     """Retention has removed the first four of ten, of which the group had handled two; by earliest it went on behind them."""
     evidence = ledger(handled=range(2))
