@@ -132,3 +132,25 @@ class History:
                 return
             if not self.is_committed(batch):
                 self.given_up.add((batch.leader_epoch, batch.base_offset))
+
+
+class Seen:
+    """One replica as it was when its broker last acted. `batches` is a copy of its log, `sequences` what producers wrote in it."""
+
+    __slots__ = ("batches", "high_watermark", "is_leader", "leader_epoch", "log", "partition_epoch", "proposed", "sequences", "state")
+
+    def __init__(self) -> None:
+        self.state: tuple[object, ...] = ()
+        self.log: Log | None = None
+        self.batches: list[LogBatch] = []
+        self.sequences: set[tuple[int, int, int]] = set()
+        self.process_ended()
+
+    def process_ended(self) -> None:
+        """What only a process knows begins anew."""
+        self.state = ()
+        self.high_watermark = -1
+        self.is_leader = False
+        self.leader_epoch = -1
+        self.partition_epoch = -1
+        self.proposed: tuple[int, ...] = ()  # whom it wanted in the ISR since the partition epoch it knows

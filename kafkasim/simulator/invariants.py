@@ -32,32 +32,10 @@ from kafkasim.protocol.records import LogBatch, TopicPartition
 from kafkasim.protocol.replication_control import ControllerState
 from kafkasim.scenario import Scenario
 from kafkasim.simulator.driver import Host
-from kafkasim.simulator.histories import History, batch_at, show
+from kafkasim.simulator.histories import History, Seen, batch_at, show
 from kafkasim.simulator.violations import InvariantViolated
 
 _CONTROLLERS = (Controller, QuorumController)
-
-
-class _Seen:
-    """One replica as it was when its broker last acted. `batches` is a copy of its log, `sequences` what producers wrote in it."""
-
-    __slots__ = ("batches", "high_watermark", "is_leader", "leader_epoch", "log", "partition_epoch", "proposed", "sequences", "state")
-
-    def __init__(self) -> None:
-        self.state: tuple[object, ...] = ()
-        self.log: Log | None = None
-        self.batches: list[LogBatch] = []
-        self.sequences: set[tuple[int, int, int]] = set()
-        self.process_ended()
-
-    def process_ended(self) -> None:
-        """What only a process knows begins anew."""
-        self.state = ()
-        self.high_watermark = -1
-        self.is_leader = False
-        self.leader_epoch = -1
-        self.partition_epoch = -1
-        self.proposed: tuple[int, ...] = ()  # whom it wanted in the ISR since the partition epoch it knows
 
 
 class Invariants:
@@ -87,7 +65,7 @@ class Invariants:
         self._registrations: dict[TopicPartition, PartitionRegistration] = {}
         self._broker_epochs: dict[int, int] = {}
         self._histories: dict[TopicPartition, History] = {}
-        self._seen: dict[tuple[int, TopicPartition], _Seen] = {}
+        self._seen: dict[tuple[int, TopicPartition], Seen] = {}
         self._doubtful: dict[int, set[TopicPartition]] = {}  # of each broker that lost power: where its log is not what its ISR says
         self._strays: set[tuple[int, TopicPartition]] = set()  # in the ELR, and no replica any more (PartitionChangeBuilder)
         self._now = 0.0
@@ -163,7 +141,7 @@ class Invariants:
             seen.proposed += partition.maximal_isr
         self._check_maximal_isr(name)
 
-    def _check_epochs(self, broker_id: int, partition: Partition, seen: _Seen, in_service: bool) -> None:
+    def _check_epochs(self, broker_id: int, partition: Partition, seen: Seen, in_service: bool) -> None:
         """Epochs only grow; who begins to lead is the only one in its epoch, and has what older leaders committed."""
         name, epoch = partition.partition, partition.leader_epoch
         if epoch < seen.leader_epoch or partition.partition_epoch < seen.partition_epoch:
@@ -178,7 +156,7 @@ class Invariants:
                 "LeaderCompleteness", name, f"broker {broker_id} begins leader epoch {epoch} without {show(history.tail(epoch))}"
             )
 
-    def _follow_log(self, broker_id: int, name: TopicPartition, log: Log, seen: _Seen, partition: Partition | None) -> None:
+    def _follow_log(self, broker_id: int, name: TopicPartition, log: Log, seen: Seen, partition: Partition | None) -> None:
         """What was cut off this log, and what was appended to it. Without `partition` no process did it: the power failed."""
         if seen.log is not log:  # a reassignment took the replica away, its log was deleted, and now there is another one
             seen.log, seen.batches, seen.sequences = log, [], set()
@@ -197,7 +175,7 @@ class Invariants:
             known.append(batches[place])
 
     def _appended(
-        self, broker_id: int, name: TopicPartition, before: LogBatch | None, batch: LogBatch, seen: _Seen, partition: Partition | None
+        self, broker_id: int, name: TopicPartition, before: LogBatch | None, batch: LogBatch, seen: Seen, partition: Partition | None
     ) -> None:
         """Follower and leader alike: the batch fits what is there, and is the one that all other logs have at its place."""
         if before is not None and (batch.base_offset != before.next_offset or batch.leader_epoch < before.leader_epoch):
@@ -225,7 +203,7 @@ class Invariants:
                 f"broker {broker_id} has {show(batch)} behind {show(before)}, but {show(first)} was written behind {show(its_before)}",
             )
 
-    def _check_high_watermark(self, broker_id: int, partition: Partition, seen: _Seen, in_service: bool) -> None:
+    def _check_high_watermark(self, broker_id: int, partition: Partition, seen: Seen, in_service: bool) -> None:
         """A leader's high watermark: it grows, it commits, and what it commits is what every other leader has below it."""
         name, high_watermark = partition.partition, partition.high_watermark
         same_term = partition.is_leader and seen.is_leader and partition.leader_epoch == seen.leader_epoch
@@ -389,10 +367,10 @@ class Invariants:
             found = self._histories[name] = History(name)
         return found
 
-    def _replica(self, broker_id: int, name: TopicPartition) -> _Seen:
+    def _replica(self, broker_id: int, name: TopicPartition) -> Seen:
         found = self._seen.get((broker_id, name))
         if found is None:
-            found = self._seen[broker_id, name] = _Seen()
+            found = self._seen[broker_id, name] = Seen()
         return found
 
     def _log(self, broker_id: int, name: TopicPartition) -> Log | None:
