@@ -113,8 +113,12 @@ class History:
         return None if below.next_offset > high_watermark or self.is_committed(below) else below
 
     def give_up(self, log: Log | None, leader_epoch: int) -> int:
-        """An unclean leader was elected: only what its log has stays committed. The number of batches that are given up."""
+        """An unclean leader was elected: only what its log has stays committed. The number of batches that are given up.
+
+        Retention counts anew, too: this leader's log may end below the offset up to which the old one's had expired.
+        """
         self.unclean_epoch = leader_epoch
+        self.log_start = min(self.log_start, 0 if log is None else log.log_start_offset)
         count = 0
         while self.committed and not self.held_by(log):
             batch, _ = self.committed.pop()
