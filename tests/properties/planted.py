@@ -75,7 +75,7 @@ def leader_epoch_is_not_bumped() -> AbstractContextManager[Any]:
 
 def election_is_unclean_unasked() -> AbstractContextManager[Any]:
     """The controller elects whoever is alive, whatever unclean.leader.election.enable says."""
-    return patch.object(ReplicationControl, "_allows_unclean", lambda *_: True)
+    return patch.object(ReplicationControl, "allows_unclean", lambda *_: True)
 
 
 def elr_survives_an_unclean_shutdown() -> AbstractContextManager[Any]:

@@ -30,7 +30,7 @@ from kafkasim.protocol.metadata import MetadataImage
 from kafkasim.protocol.records import TopicPartition
 from kafkasim.protocol.replication_control import ControllerState
 
-BUDGET = (250, 40)  # examples, and rules in each
+BUDGET = (500, 40)  # examples, and rules in each
 
 IDS = (1, 2, 3, 4)
 BROKERS = st.sampled_from(IDS)
