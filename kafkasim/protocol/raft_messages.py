@@ -99,7 +99,3 @@ class QuorumFetchResponse(NamedTuple):
     high_watermark: int = NO_HIGH_WATERMARK
     diverging: EpochEndOffset | None = None
     records: tuple[tuple[int, MetadataRecord], ...] = ()
-
-
-RaftRequest = VoteRequest | BeginQuorumEpochRequest | EndQuorumEpochRequest | QuorumFetchRequest
-RaftResponse = VoteResponse | BeginQuorumEpochResponse | EndQuorumEpochResponse | QuorumFetchResponse
