@@ -1,8 +1,8 @@
 """Constraints on the points of a study: conditions over its axes, and over what else the scenario says.
 
 A name is an axis's label, or a path of the scenario or its end, as long as only one path ends so: `acks`, `zombie.for`,
-`orders.config.min.insync.replicas`. What is not varied has the scenario's value; a configuration key that nobody set has what Kafka makes of it at
-the point itself, where acks=1 switches idempotence off.
+`orders.config.min.insync.replicas`. What is not varied has the scenario's value; a configuration key that nobody set has what Kafka makes
+of it at the point itself, where acks=1 switches idempotence off.
 """
 
 from __future__ import annotations
@@ -19,17 +19,29 @@ from kafkasim.values import hint, nearest
 _TEXTS = ("==", "!=", "in", "not in")
 
 
+class MeaninglessError(ValueError):
+    """A constraint that has no meaning at some point, as `acks < 2` where acks is `all`."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem)
+        self.problem = problem
+
+
 class Constraint:
     """One condition, its names found among the axes and in the scenario. Make one with `bind`."""
 
-    def __init__(self, text: str, expression: Expression, paths: Mapping[str, str], constants: Mapping[str, Value]) -> None:
+    def __init__(self, text: str, where: str, expression: Expression, paths: Mapping[str, str], constants: Mapping[str, Value]) -> None:
         self.text = text
+        self._where = where
         self._expression = expression
         self._paths = paths  # name in the text -> path; a word that is not there is a text
         self._constants = constants  # path -> value, of what no point changes
 
     def holds(self, changes: Mapping[str, Value], scenario_there: Callable[[], Scenario]) -> bool:
-        """Whether a point meets it. `scenario_there` makes the point's scenario; it is asked only for Kafka's defaults."""
+        """Whether a point meets it. `scenario_there` makes the point's scenario; it is asked only for Kafka's defaults.
+
+        Raises MeaninglessError where values cannot be compared so, and ScenarioError where the scenario refuses the point.
+        """
 
         def value_of(word: Word) -> Value:
             path = self._paths.get(word.text)
@@ -39,7 +51,12 @@ class Constraint:
                 return changes[path]
             return self._constants[path] if path in self._constants else values_by_path(scenario_there())[path]
 
-        return self._expression.holds(value_of)
+        try:
+            return self._expression.holds(value_of)
+        except ScenarioError:
+            raise
+        except ValueError as error:
+            raise MeaninglessError(Problem(self._where, f"the constraint `{self.text}` {error}.")) from None
 
 
 def bind(texts: Sequence[str], where: Sequence[str], axes: Sequence[Axis], scenario: Scenario) -> tuple[Constraint, ...]:
@@ -49,7 +66,7 @@ def bind(texts: Sequence[str], where: Sequence[str], axes: Sequence[Axis], scena
     for text, place in zip(texts, where, strict=True):
         try:
             expression = Expression(text)
-            constraints.append(Constraint(text, expression, names.paths_in(expression), names.constants))
+            constraints.append(Constraint(text, place, expression, names.paths_in(expression), names.constants))
         except ValueError as error:
             said = str(error)
             problems.append(Problem(place, f"the constraint `{text}` {said}{'' if said.endswith('?') else '.'}"))

@@ -27,6 +27,7 @@ _TOKEN = re.compile(
     r"|(?P<word>[A-Za-z_]\w*(?:[.-]\w+)*)"
     r"|(?P<sign>==|!=|<=|>=|<|>|\+|-|\*|/|\(|\)|,))"
 )
+_PLAIN_NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?")
 _KEYWORDS = ("and", "or", "not", "in")
 _INSTEAD: Mapping[str, str] = {"=": "==", "&": "and", "|": "or", "!": "not", "[": "(", "]": ")"}
 _COMPARISONS: Mapping[type[ast.cmpop], tuple[str, Callable[[Any, Any], bool]]] = {
@@ -121,7 +122,8 @@ class Expression:
                 deeper = [word for side in sides if not isinstance(side, ast.Name) for word in self._words_in(side)]
                 numbers = [side for side in sides if isinstance(side, ast.Name) and self._kinds[int(side.id[1:])] == "number"]
                 signs = tuple(_COMPARISONS[type(sign)][0] for sign in node.ops)
-                yield Comparison(tuple(direct), tuple(deeper), signs, tuple(number for side in numbers if (number := self._leaf(side))))
+                bare = tuple(float(value) for value in map(self._leaf, numbers) if isinstance(value, float) and value)
+                yield Comparison(tuple(direct), tuple(deeper), signs, bare)
 
     def _words_in(self, node: ast.AST) -> list[Word]:
         found = [self._leaf(each) for each in ast.walk(node) if isinstance(each, ast.Name)]
@@ -157,7 +159,7 @@ class Expression:
         left, right = (_numeric(self._evaluate(side, value_of), sign) for side in (node.left, node.right))
         if sign == "/" and right == 0:
             raise ValueError("divides by 0 at some points")
-        return calculate(left, right)
+        return float(calculate(left, right))
 
     def _compare(self, node: ast.Compare, value_of: Callable[[Word], Value]) -> bool:
         left = self._evaluate(node.left, value_of)
@@ -180,12 +182,12 @@ def plain(value: Value) -> Value:
         return as_text(value) if isinstance(value, list | tuple | dict) else value
     if value.lower() in {"true", "false"}:
         return value.lower() == "true"
-    for read in (parse_duration, float):
-        try:
-            return read(value)
-        except ValueError:
-            continue
-    return value
+    if _PLAIN_NUMBER.fullmatch(value.strip()):
+        return float(value)
+    try:
+        return parse_duration(value)
+    except ValueError:
+        return value
 
 
 def _tokens(text: str) -> Iterator[tuple[str, str, int]]:
@@ -199,7 +201,7 @@ def _tokens(text: str) -> Iterator[tuple[str, str, int]]:
             place = position + len(text[position:]) - len(text[position:].lstrip())
             instead = _INSTEAD.get(text[place], "")
             hint = f"; did you mean `{instead}`?" if instead else ""
-            raise ValueError(f"cannot be read at `{text[place:].split()[0]}` (character {place + 1}){hint}")
+            raise ValueError(f"cannot be read at `{text[place:].split(maxsplit=1)[0]}` (character {place + 1}){hint}")
         kind = match.lastgroup or ""
         token = match[kind]
         yield ("keyword" if token in _KEYWORDS else kind), token, match.start(kind) + 1

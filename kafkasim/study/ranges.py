@@ -7,7 +7,8 @@
     LOW..HIGH         the range itself, for designs that are no grid
 
 Ends are numbers or durations; LOW and STEP may leave out HIGH's unit. Between whole ends N levels are rounded to whole numbers where there
-are N of them, and equal ones count once; a duration counts in milliseconds. What is wrong is a ValueError with one sentence; the caller knows which axis it is about.
+are N of them, and equal ones count once; a duration counts in milliseconds. What is wrong is a ValueError with one sentence; the caller
+knows which axis it is about.
 """
 
 from __future__ import annotations

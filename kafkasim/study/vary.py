@@ -55,7 +55,7 @@ def parse_vary(text: str, bare: bool = False) -> Draft:
             return _zipped_text(where, tuple(each.strip() for each in key.split("&")), written)
         levels, span = parse_levels(written, bare)
     except ValueError as error:
-        raise ScenarioError([Problem(where, _sentence(str(error)))]) from None
+        raise ScenarioError([Problem(where, sentence(error))]) from None
     return Draft(where, (key,), tuple((value,) for value in levels), span)
 
 
@@ -83,7 +83,7 @@ def draft_of(where: str, key: str, written: object, bare: bool = False) -> Draft
         if not levels:
             raise ValueError("has no levels")
     except ValueError as error:
-        raise ScenarioError([Problem(where, _sentence(str(error)))]) from None
+        raise ScenarioError([Problem(where, sentence(error))]) from None
     return Draft(where, (key,), tuple((value,) for value in levels), span)
 
 
@@ -110,7 +110,7 @@ def zipped_draft(where: str, columns: Mapping[str, object]) -> Draft:
 def _range_of(written: Mapping[Any, Any], bare: bool) -> tuple[list[Value], Span]:
     for key in written:
         if key not in _RANGE_KEYS:
-            raise ValueError(f"unknown key `{key}`{hint(str(key), _RANGE_KEYS)}; a range is {{from: 0, to: 100, points: 11}}")
+            raise ValueError(f"unknown key `{key}`{hint(str(key), _RANGE_KEYS)}")
     for key in ("from", "to"):
         if written.get(key) is None:
             raise ValueError(f"`{key}` is missing; a range is {{from: 0, to: 100, points: 11}}, or with step: 10")
@@ -190,16 +190,14 @@ def _labels(paths: Sequence[list[str]]) -> list[str]:
     lengths = [2 if words[0] == "faults" and len(words) >= _WORDS_OF_A_FAULT else 1 for words in paths]
     while True:
         labels = [".".join(words[-length:]) for words, length in zip(paths, lengths, strict=True)]
-        short = [
-            index
-            for index, label in enumerate(labels)
-            if labels.count(label) > 1 and lengths[index] < len(paths[index])
-        ]
+        short = [index for index, label in enumerate(labels) if labels.count(label) > 1 and lengths[index] < len(paths[index])]
         if not short:
             return labels
         for index in short:
             lengths[index] += 1
 
 
-def _sentence(text: str) -> str:
+def sentence(error: ValueError) -> str:
+    """What an error says, with its full stop."""
+    text = str(error)
     return text if text.endswith((".", "?")) else f"{text}."
