@@ -7,7 +7,7 @@ than the 95 % it says. The rule is asked after `step` runs and not after each, w
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from kafkasim.intervals import bootstrap_mean, rule_of_three, wilson
@@ -15,6 +15,16 @@ from kafkasim.study.events import event_key, is_event
 from kafkasim.study.study import Until
 
 FEWEST_RUNS = 5  # below, no interval of a mean is worth its name
+
+
+def next_question(until: Sequence[Until], after: int, runs: int) -> int:
+    """After how many runs the rules are asked next, when they have been asked after `after`; at most `runs`."""
+    return min([runs, *((after // rule.step + 1) * rule.step for rule in until)])
+
+
+def enough(until: Sequence[Until], rows: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether one of the rules that are asked after so many runs ends the point. `rows`: all of the point's so far, in order."""
+    return bool(rows) and any(len(rows) % rule.step == 0 and until_met(rule, rows) for rule in until)
 
 
 def until_met(rule: Until, runs: Iterable[Mapping[str, Any] | float | None]) -> bool:
