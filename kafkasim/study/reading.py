@@ -68,7 +68,7 @@ class RowReader:
 
 
 def refuse_other_study(path: Path, study: Study) -> None:
-    """Raise ScenarioError unless the `study.json` at `path` describes this study, made by this version, with at most as many runs a point."""
+    """Raise ScenarioError unless the `study.json` at `path` describes this study and is of this version; fewer runs will do."""
     try:
         there = json.loads(path.read_text(encoding="utf-8"))
         made_by = there["version"]

@@ -127,7 +127,7 @@ class Results:
     def held(self, point: int) -> npt.NDArray[np.bool_]:
         """Of each run of the point, whether its row is held."""
         runs = self._study.runs
-        return self._begins[point * runs : (point + 1) * runs] != NONE
+        return np.not_equal(self._begins[point * runs : (point + 1) * runs], NONE)
 
     def add(self, rows: Sequence[Row]) -> None:
         """Append the rows in one write. Rows that are here already are compared and left out.
@@ -161,7 +161,9 @@ class Results:
             self._file.truncate(self._end)
             if not isinstance(error, OSError):
                 raise
-            sentence = f"{self.folder / ROWS} cannot be written: {error.strerror}. What was there is whole; make room, and go on with --resume"
+            sentence = (
+                f"{self.folder / ROWS} cannot be written: {error.strerror}. What was there is whole; make room, and go on with --resume"
+            )
             raise OutputError(sentence) from error
 
     def rows(self) -> Iterator[Row]:
