@@ -30,13 +30,13 @@ class MadeUp(Executor):
 
     _max_workers = 3
 
-    def __init__(self, study: Study, order: Callable[[int], int] = lambda number: 0) -> None:
+    def __init__(self, study: Study, order: Callable[[int], int] = lambda _: 0) -> None:
         self.study, self.order = study, order
         self.waiting: list[tuple[Future[work.Made], work.Chunk]] = []
         self.sizes: list[int] = []
         self.most_waiting = 0
 
-    def submit(self, fn: object, /, chunk: work.Chunk) -> Future[work.Made]:  # type: ignore[override]
+    def submit(self, _: object, /, chunk: work.Chunk) -> Future[work.Made]:  # type: ignore[override]
         future: Future[work.Made] = Future()
         self.sizes.append(chunk.runs)
         self.waiting.append((future, chunk))
@@ -137,7 +137,7 @@ def test_until_is_the_same_when_resumed_in_the_middle_of_a_round(monkeypatch: py
     agenda = Agenda(study, begun)
     assert [(piece.point.index, piece.runs) for piece in agenda.take(100)] == [(0, (4, 6, 7)), (2, (0, 3))]
     executor = serial()
-    monkeypatch.setattr(work, "_rows_of", lambda chunk, piece: (made_up_rows(study, piece.point.index)[number] for number in piece.runs))
+    monkeypatch.setattr(work, "_rows_of", lambda _, piece: (made_up_rows(study, piece.point.index)[number] for number in piece.runs))
     collect(study, begun, executor)
     assert list(begun.rows()) == list(whole.rows())
 
@@ -251,7 +251,7 @@ def test_workers_of_another_version_are_refused(monkeypatch: pytest.MonkeyPatch)
 
 def test_an_executor_that_fails_is_told_with_the_run_that_it_was_given():
     class Useless(Executor):
-        def submit(self, fn: object, /, *args: object, **kwargs: object) -> Future[work.Made]:  # type: ignore[override]
+        def submit(self, *_: object, **__: object) -> Future[work.Made]:  # type: ignore[override]
             future: Future[work.Made] = Future()
             future.set_exception(ModuleNotFoundError("No module named 'kafkasim'"))
             return future

@@ -17,7 +17,7 @@ from study.small_studies import ACKS, LENGTH, made_up_rows, small_study
 
 from kafkasim.output_files import OutputError
 from kafkasim.scenario_file import ScenarioError
-from kafkasim.study import reading, task
+from kafkasim.study import reading
 from kafkasim.study.results import Results, merge
 from kafkasim.study.store import InMemory, Tally
 from kafkasim.study.study import Study, Until
@@ -296,7 +296,10 @@ def test_two_sweeps_into_one_folder_at_once_are_refused_and_the_lock_dies_with_i
     study = small_study()
     with Results.open(tmp_path, study):
         assert refused(tmp_path, study).endswith("is in use: another sweep writes its results there; wait for it, or choose another folder")
-    script = "import sys, time; from study.small_studies import *; r = Results.open(Path(sys.argv[1]), small_study()); print(1, flush=True); time.sleep(60)"
+    script = (
+        "import sys, time; from study.small_studies import *; r = Results.open(Path(sys.argv[1]), small_study());"
+        "print(1, flush=True); time.sleep(60)"
+    )
     folders = os.pathsep.join([str(Path(__file__).parent.parent), str(Path(reading.__file__).parent.parent.parent)])
     with subprocess.Popen(
         [sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": folders}
