@@ -24,9 +24,7 @@ _DESIGNS = "grid, random, latin-hypercube, sobol, saltelli (for Sobol' indices),
 
 
 def sweep(
-    target: Annotated[
-        str | None, typer.Argument(metavar="SCENARIO|STUDY", help="a scenario or a study: a file, or a shipped name; not needed to --resume")
-    ] = None,
+    target: Annotated[str, typer.Argument(metavar="SCENARIO|STUDY", help="a scenario or a study: a file, or a shipped name")],
     vary: Annotated[
         list[str] | None,
         typer.Option(
@@ -76,17 +74,16 @@ def sweep(
     topic_config: TopicFile = None,
 ) -> None:
     """Vary a scenario's settings, times and faults, over many seeds: how loss, duplicates and their price depend on them."""
-    from kafkasim.study_commands import Machines, Planned, Request, Shown, sweep_and_show
+    from kafkasim.study_commands import Kept, Machines, Planned, Shown, sweep_and_show
 
     overlays: Overlays = {"producer": producer_config, "consumer": consumer_config, "broker": broker_config, "topic": topic_config}
-    if target is None and not (resume and out is not None):
-        refuse("name a scenario or a study to sweep; only `--resume --out DIR` goes on without one")
     if out is None and (resume or merge or part or parquet):
         refuse("--resume, --merge, --part and --parquet are about rows that are kept: they need --out DIR")
     if jobs is not None and dask is not None:
         refuse("--jobs is for processes on this machine, and --dask for workers elsewhere: give one of the two")
-    planned = Planned(target, tuple(vary or ()), tuple(where or ()), design, points, runs, tuple(until or ()), tuple(measure or ()))
-    shown = Shown(tuple(plot or ()), json_, quiet)
-    machines = Machines(jobs, dask, part)
-    request = Request(planned, tuple(set_ or ()), overlays, seed, machines, out, resume, tuple(merge or ()), parquet, shown)
-    raise typer.Exit(sweep_and_show(request, check))
+    rules = {"where": where or (), "until": until or (), "measures": measure or ()}
+    planned = Planned(
+        target, vary or (), design=design, points=points, runs=runs, changes=set_ or (), overlays=overlays, seed=seed, **rules
+    )
+    kept, machines, shown = Kept(out, resume, merge or (), parquet), Machines(jobs, dask, part), Shown(plot or (), json_, quiet)
+    raise typer.Exit(sweep_and_show(planned, kept, machines, shown, check))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple, NoReturn
 
 from kafkasim.scenario_file import Problem, ScenarioError
-from kafkasim.study.describing import describe, differences
+from kafkasim.study.description import describe, differences
 from kafkasim.study.study import Study
 from kafkasim.study.task import Row, behaviour_of, task_id, version
 
@@ -68,21 +68,25 @@ class RowReader:
 
 
 def refuse_other_study(path: Path, study: Study) -> None:
-    """Raise ScenarioError unless the `study.json` at `path` describes this study, made by this version, with at most as many runs a point."""
+    """Raise ScenarioError unless the `study.json` at `path` describes this study and is of this version; fewer runs will do."""
     try:
         there = json.loads(path.read_text(encoding="utf-8"))
         made_by = there["version"]
         runs = int(there["runs"])
+        rules = "; ".join(there["until"])
     except FileNotFoundError:
         _refuse(str(path.parent), f"holds rows, but no {path.name} that says what they are of; choose another folder")
     except (OSError, ValueError, KeyError, TypeError):
         _refuse(str(path), "cannot be read as the description of a study; choose another folder")
     here = describe(study)
-    if runs < study.runs:
-        there["runs"] = study.runs  # more runs of each point: what is there is the beginning of them
-    if clauses := differences(there, here):
+    clauses = differences(there, here)
+    if runs > study.runs:  # fewer are the beginning of more
+        clauses.append(f"runs of each point: were {runs}; are {study.runs}")
+    if rules != "; ".join(here["until"]):
+        clauses.append(f"rules to stop a point: were `{rules or 'none'}`; are `{'; '.join(here['until']) or 'none'}`")
+    if clauses:
         _refuse(str(path.parent), f"holds the results of another study: {'; '.join(clauses)}. Choose another folder")
-    if made_by != here["version"]:
+    if made_by != version():
         _refuse(str(path.parent), other_version(made_by))
 
 
