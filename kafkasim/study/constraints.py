@@ -136,16 +136,16 @@ class _Names:
         return all(isinstance(value, str) and isinstance(plain(value), float) and value[-1:].isalpha() for value in values)
 
     def _check_level(self, word: Word, named: Sequence[str]) -> None:
-        """A text beside axes is a level of one of them; anything else would be a slip that drops every point or none."""
+        """A text beside axes that is spelled almost like one of their levels is a slip: it would drop every point or none."""
         axes = [self._axes[path] for path in named if path in self._axes]
         if len(axes) < len(named) or any(axis.span is not None for axis in axes):
             return
         levels = [value for axis, path in zip(axes, named, strict=True) for value in _values(axis, path)]
-        texts = [as_text(value) for value in levels]
         if plain(word.text) not in [plain(value) for value in levels]:
-            near = nearest(word.text, [*texts, *self._by_label])
-            meant = f"; did you mean `{near}`?" if near is not None else f"; {axes[0].label} is {', '.join(texts[:12])}"
-            raise ValueError(f"has `{word.text}` (character {word.place}), which is neither a path nor a level of {axes[0].label}{meant}")
+            near = nearest(word.text, [*(as_text(value) for value in levels), *self._by_label])
+            if near is not None:
+                what = f"has `{word.text}` (character {word.place}), which is neither a path nor a level of {axes[0].label}"
+                raise ValueError(f"{what}; did you mean `{near}`?")
 
     def _hint(self, name: str) -> str:
         near = nearest(name, [*self._by_label, *self._axes])

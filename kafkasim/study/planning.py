@@ -60,7 +60,7 @@ def plan(wish: Wish) -> Study:
         _sift(points, index, wish, sieve)
     _check_levels(wish, sieve)
     if not sieve.kept:
-        raise ScenarioError([Problem(wish.where, _nothing_left(sieve, len(points)))])
+        raise ScenarioError([Problem(wish.where, _nothing_left(wish, sieve, len(points)))])
     if sieve.dropped and wish.design.kind in WHOLE:
         sentence = (
             f"{wish.design.kind} needs all of its {len(points)} points, and {len(sieve.dropped)} cannot be: {sieve.dropped[0].sentence}"
@@ -158,8 +158,9 @@ def _has_level(point: Point, axis: Axis, level: int) -> bool:
     return all(point.changes[path] == value for path, value in zip(axis.paths, axis.levels[level], strict=True))
 
 
-def _nothing_left(sieve: _Sieve, size: int) -> str:
-    causes = [f"{count} of {size} do not meet `{text}`" for text, count in sieve.by_constraint.most_common(_MOST_SENTENCES)]
+def _nothing_left(wish: Wish, sieve: _Sieve, size: int) -> str:
+    counts = {constraint.text: sieve.by_constraint[constraint.text] for constraint in wish.constraints}
+    causes = [f"{count} of {size} do not meet `{text}`" for text, count in counts.items() if count]
     causes += [f"{count} of {size} are refused: {sentence[:-1]}" for sentence, count in sieve.by_sentence.most_common(1)]
     return f"no point is left: {'; '.join(causes)}."
 
