@@ -113,6 +113,8 @@ class Results:
         if not self._file.closed:
             try:
                 os.fsync(self._file.fileno())
+            except OSError as error:
+                raise OutputError(f"{self.folder / ROWS} is perhaps not all on the disk: {error.strerror}") from error
             finally:
                 self._file.close()
 

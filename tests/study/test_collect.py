@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import signal
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
@@ -230,6 +231,22 @@ def test_ctrl_c_keeps_what_is_done_and_says_how_much_is_left(tmp_path: Path, mon
     assert (tmp_path / "results.csv").read_bytes().count(b"\n") == 4
 
 
+def test_ctrl_c_while_rows_are_being_written_down_comes_when_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    class Impatient(Results):
+        def _append(self, data: bytes) -> None:
+            super()._append(data)
+            if self.tally.runs in {3, 4}:
+                signal.raise_signal(signal.SIGINT)
+
+    study = small_study()
+    with Impatient.open(tmp_path, study) as results:
+        outcome = collect(study, results, serial())
+    rows = (tmp_path / "results.jsonl").read_bytes().count(b"\n")
+    assert (outcome.interrupted, outcome.made, outcome.left) == (True, rows, 20 - rows)
+    assert (tmp_path / "results.csv").read_bytes().count(b"\n") == rows + 1
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
 def test_a_full_disk_stops_the_sweep_with_its_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def full(*_: object) -> int:
         raise OSError(28, "No space left on device")
@@ -260,6 +277,20 @@ def test_an_executor_that_fails_is_told_with_the_run_that_it_was_given():
         ScenarioError, match=r"workers: ModuleNotFoundError: No module named 'kafkasim'\. The first of those runs: kafkasim run"
     ):
         collect(small_study(), None, Useless())
+
+
+def test_workers_that_give_up_are_one_sentence():
+    class Gone(Executor):
+        def submit(self, *_: object, **__: object) -> Future[work.Made]:  # type: ignore[override]
+            future: Future[work.Made] = Future()
+            future.cancel()
+            future.set_running_or_notify_cancel()
+            return future
+
+    with pytest.raises(
+        ScenarioError, match=r"workers: they gave their runs up, .* scheduler of a cluster has gone\. The first of those runs:"
+    ):
+        collect(small_study(), None, Gone())
 
 
 # ---------------------------------------------------------------------------------------------------- chunks

@@ -96,6 +96,14 @@ def test_parquet_has_types_and_the_same_rows(tmp_path: Path):
     assert table.to_pylist() == [row | {ACKS: str(row[ACKS])} for row in expected]
 
 
+def test_without_the_extra_parquet_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)  # its import fails
+    with Results.open(tmp_path, study := small_study()) as results:
+        results.add(made_up_rows(study, 0))
+        with pytest.raises(OutputError, match=r"Parquet needs the extra `sweep`: pip install 'kafkasim\[sweep\]'"):
+            results.derive_parquet()
+
+
 def test_memory_stays_flat_in_the_number_of_rows(tmp_path: Path):
     study = small_study(points=20, runs=400)
     rows = {point: made_up_rows(study, point) for point in range(20)}
