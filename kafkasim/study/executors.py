@@ -244,13 +244,13 @@ def dask(address: str) -> Dask:
     except ImportError:
         raise OutputError("--dask needs the extra `sweep`: pip install 'kafkasim[sweep]'") from None
     try:
-        client = Client(address, timeout=ANSWER_SECONDS, set_as_default=False)  # type: ignore[no-untyped-call]  # dask has no types
+        client = Client(address, timeout=ANSWER_SECONDS, set_as_default=False)
     except (OSError, ValueError) as error:  # a TimeoutError is an OSError
         raise OutputError(f"no dask scheduler answers at {address}: {_first_line(error)}") from error
     try:
         _refuse_other_versions(client)
     except BaseException:
-        client.close()  # type: ignore[no-untyped-call]
+        client.close()
         raise
     return Dask(client)
 

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kafkasim.scenario_file import Problem, ScenarioError
-from kafkasim.study.stopping import EVENTS, happened
+from kafkasim.study.events import EVENTS
 from kafkasim.study.study import Study
 from kafkasim.study.task import Row
 
@@ -33,7 +33,7 @@ class Tally:
 
     def with_row(self, row: Row) -> Tally:
         """With one more run."""
-        return Tally(self.runs + 1, *(getattr(self, event) + (row.get(key) is not None and happened(event, row)) for event, key in _TOLD))
+        return Tally(self.runs + 1, *(getattr(self, event) + bool(row.get(key)) for event, key in _TOLD))
 
 
 _TOLD = tuple((event, EVENTS[event]) for event in ("loss", "silent_loss", "duplication", "violated"))

@@ -1,7 +1,6 @@
 """The loop that runs a study: each task once, in rounds where `until` asks, and whatever fails, what is done is kept."""
 
 import dataclasses
-import math
 import signal
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
@@ -21,7 +20,7 @@ from kafkasim.study.collect import Progress, RunError, collect
 from kafkasim.study.executors import serial
 from kafkasim.study.pace import CHUNK_SECONDS, LARGEST_CHUNK, Pace
 from kafkasim.study.results import Results
-from kafkasim.study.stopping import enough, happened, next_question
+from kafkasim.study.stopping import enough, next_question
 from kafkasim.study.store import InMemory
 from kafkasim.study.study import Study, Until
 
@@ -164,27 +163,6 @@ def test_rules_are_asked_after_whole_steps_only():
     assert study.runs == 12
     assert [count for count in range(13) if enough((FAILING,), rows[:count])] == [8, 12]
     assert [next_question((FAILING, Until("width", "loss", 0.1, step=10)), after, 25) for after in (0, 4, 8, 10, 24)] == [4, 8, 10, 12, 25]
-
-
-def test_the_width_of_a_share_and_of_a_mean_are_over_runs():
-    rows = made_up_rows(small_study(runs=30), 0)
-    share = Until("width", "loss", 0.33, step=30)
-    assert enough((share,), rows)  # Wilson for 10 of 30: 0.19 to 0.51
-    assert not enough((dataclasses.replace(share, bound=0.31),), rows)
-    assert not enough((Until("width", "silent_loss", 0.09, step=30),), rows)  # none in 30: it may still be 3/30
-    assert enough((Until("width", "silent_loss", 0.1, step=30),), rows)
-    mean = Until("width", "loss_rate", 0.11, step=30)  # 0.3 in ten of thirty: about 4 * 0.141 / sqrt(30)
-    assert enough((mean,), rows)
-    assert not enough((dataclasses.replace(mean, bound=0.08),), rows)
-    assert not enough((Until("width", "latency_ms.p99", math.inf, step=2),), [row | {"latency_ms.p99": None} for row in rows])
-
-
-def test_an_unknown_number_in_until_is_named_with_the_nearest():
-    row = made_up_rows(small_study(), 0)[0]
-    with pytest.raises(ScenarioError, match="until: no row has a number `los`; did you mean `loss`"):
-        happened("los", row)
-    with pytest.raises(ScenarioError, match="`task` is no number but a text"):
-        happened("task", row)
 
 
 # ---------------------------------------------------------------------------------------------------- what goes wrong
