@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from kafkasim.output_files import OutputError
 from kafkasim.scenario_file import Problem, ScenarioError
 from kafkasim.study.agenda import Agenda
+from kafkasim.study.ctrl_c import CtrlC
 from kafkasim.study.executors import Crew, in_flight, workers_of
 from kafkasim.study.pace import Pace
 from kafkasim.study.reading import other_version
@@ -81,16 +82,17 @@ def collect(
     """
     loop = _Loop(study, InMemory(study) if store is None else store, executor, part, progress, say)
     interrupted = False
-    try:
-        loop.run()
-    except KeyboardInterrupt:
-        interrupted = True
-        loop.stop()
-    except BaseException:
-        with contextlib.suppress(OutputError):  # what comes of a disk that is still full says nothing new
+    with loop.ctrl_c:
+        try:
+            loop.run()
+        except KeyboardInterrupt:
+            interrupted = True
             loop.stop()
-            loop.store.derive()
-        raise
+        except BaseException:
+            with contextlib.suppress(OutputError):  # what comes of a disk that is still full says nothing new
+                loop.stop()
+                loop.store.derive()
+            raise
     loop.store.derive()
     agenda = loop.agenda
     return Outcome(loop.store, loop.made, agenda.runs - agenda.runs_done, agenda.points_done, agenda.points, interrupted)
@@ -123,6 +125,7 @@ class _Loop:
         self.store = store
         self.agenda = Agenda(study, store, part)
         self.made = 0
+        self.ctrl_c = CtrlC()
         self._scenario, self._paths = study.scenario, axis_paths(study)
         self._executor = executor
         self._flights: list[_Flight] = []
@@ -139,7 +142,8 @@ class _Loop:
             done = wait([flight.future for flight in self._flights], TELL_SECONDS, return_when="FIRST_COMPLETED").done
             try:
                 for flight in [flight for flight in self._flights if flight.future in done]:
-                    self._land(flight)
+                    with self.ctrl_c.held_back():
+                        self._land(flight)
             except BrokenExecutor as error:
                 self._begin_again(error)
             self._tell()
@@ -149,9 +153,10 @@ class _Loop:
         for flight in self._flights:
             flight.future.cancel()
         try:
-            for flight in [flight for flight in self._flights if flight.has_made]:
-                self._flights.remove(flight)
-                self._keep(flight.future.result())
+            with self.ctrl_c.held_back():
+                for flight in [flight for flight in self._flights if flight.has_made]:
+                    self._flights.remove(flight)
+                    self._keep(flight.future.result())
         finally:
             self._flights.clear()
             if isinstance(self._executor, Crew):
@@ -181,7 +186,9 @@ class _Loop:
             made = flight.future.result()
         except BrokenExecutor:
             raise
-        except (Exception, CancelledError) as error:
+        except CancelledError as error:
+            raise self._useless(flight.chunk, "they gave their runs up, as happens when the scheduler of a cluster has gone") from error
+        except Exception as error:
             raise self._useless(flight.chunk, f"{type(error).__name__}: {error}") from error
         self._flights.remove(flight)
         if made.version:

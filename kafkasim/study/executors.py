@@ -7,6 +7,7 @@ and progress bars have, may hang. They leave Ctrl-C to us, and end by themselves
 from __future__ import annotations
 
 import contextlib
+import logging
 import multiprocessing
 import os
 import signal
@@ -25,6 +26,7 @@ from kafkasim.study.task import version
 P = ParamSpec("P")
 T = TypeVar("T")
 
+_TALKATIVE = ("distributed.client", "distributed.batched", "distributed.core")  # they print tracebacks where we have a sentence
 ANSWER_SECONDS = 10.0  # how long the address of a dask cluster may take to answer
 _IMPORTED_ONCE = ("kafkasim.study.work", "kafkasim.simulator.simulation")  # by the server process, for all its workers
 
@@ -199,6 +201,9 @@ class Dask(Crew):
         self._client = client
         self._executor = client.get_executor(pure=False)
         self._workers = 1
+        self._levels = {name: logging.getLogger(name).level for name in _TALKATIVE}
+        for name in _TALKATIVE:
+            logging.getLogger(name).setLevel(logging.CRITICAL)
 
     @property
     def workers(self) -> int:
@@ -215,12 +220,18 @@ class Dask(Crew):
     def stop(self) -> None:
         """Cancel what is in flight, and leave the cluster."""
         self._executor.shutdown(wait=False)
-        self._client.close()
+        self._leave()
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Leave the cluster when all is done; its workers go on living."""
         self._executor.shutdown(wait=wait and not cancel_futures)
-        self._client.close()
+        self._leave()
+
+    def _leave(self) -> None:
+        with contextlib.suppress(Exception):  # the cluster may have gone before us
+            self._client.close()
+        for name, level in self._levels.items():
+            logging.getLogger(name).setLevel(level)
 
 
 def dask(address: str) -> Dask:
@@ -233,13 +244,13 @@ def dask(address: str) -> Dask:
     except ImportError:
         raise OutputError("--dask needs the extra `sweep`: pip install 'kafkasim[sweep]'") from None
     try:
-        client = Client(address, timeout=ANSWER_SECONDS, set_as_default=False)  # type: ignore[no-untyped-call]  # dask has no types
+        client = Client(address, timeout=ANSWER_SECONDS, set_as_default=False)
     except (OSError, ValueError) as error:  # a TimeoutError is an OSError
         raise OutputError(f"no dask scheduler answers at {address}: {_first_line(error)}") from error
     try:
         _refuse_other_versions(client)
     except BaseException:
-        client.close()  # type: ignore[no-untyped-call]
+        client.close()
         raise
     return Dask(client)
 

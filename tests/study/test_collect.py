@@ -1,7 +1,7 @@
 """The loop that runs a study: each task once, in rounds where `until` asks, and whatever fails, what is done is kept."""
 
 import dataclasses
-import math
+import signal
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
@@ -165,19 +165,6 @@ def test_rules_are_asked_after_whole_steps_only():
     assert [next_question((FAILING, Until("width", "loss", 0.1, step=10)), after, 25) for after in (0, 4, 8, 10, 24)] == [4, 8, 10, 12, 25]
 
 
-def test_the_width_of_a_share_and_of_a_mean_are_over_runs():
-    rows = made_up_rows(small_study(runs=30), 0)
-    share = Until("width", "loss", 0.33, step=30)
-    assert enough((share,), rows)  # Wilson for 10 of 30: 0.19 to 0.51
-    assert not enough((dataclasses.replace(share, bound=0.31),), rows)
-    assert not enough((Until("width", "silent_loss", 0.09, step=30),), rows)  # none in 30: it may still be 3/30
-    assert enough((Until("width", "silent_loss", 0.1, step=30),), rows)
-    mean = Until("width", "loss_rate", 0.11, step=30)  # 0.3 in ten of thirty: about 4 * 0.141 / sqrt(30)
-    assert enough((mean,), rows)
-    assert not enough((dataclasses.replace(mean, bound=0.08),), rows)
-    assert not enough((Until("width", "latency_ms.p99", 1e9, step=2),), [row | {"latency_ms.p99": None} for row in rows])
-
-
 # ---------------------------------------------------------------------------------------------------- what goes wrong
 
 
@@ -222,6 +209,22 @@ def test_ctrl_c_keeps_what_is_done_and_says_how_much_is_left(tmp_path: Path, mon
     assert (tmp_path / "results.csv").read_bytes().count(b"\n") == 4
 
 
+def test_ctrl_c_while_rows_are_being_written_down_comes_when_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    class Impatient(Results):
+        def _append(self, data: bytes) -> None:
+            super()._append(data)
+            if self.tally.runs in {3, 4}:
+                signal.raise_signal(signal.SIGINT)
+
+    study = small_study()
+    with Impatient.open(tmp_path, study) as results:
+        outcome = collect(study, results, serial())
+    rows = (tmp_path / "results.jsonl").read_bytes().count(b"\n")
+    assert (outcome.interrupted, outcome.made, outcome.left) == (True, rows, 20 - rows)
+    assert (tmp_path / "results.csv").read_bytes().count(b"\n") == rows + 1
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
 def test_a_full_disk_stops_the_sweep_with_its_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def full(*_: object) -> int:
         raise OSError(28, "No space left on device")
@@ -252,6 +255,20 @@ def test_an_executor_that_fails_is_told_with_the_run_that_it_was_given():
         ScenarioError, match=r"workers: ModuleNotFoundError: No module named 'kafkasim'\. The first of those runs: kafkasim run"
     ):
         collect(small_study(), None, Useless())
+
+
+def test_workers_that_give_up_are_one_sentence():
+    class Gone(Executor):
+        def submit(self, *_: object, **__: object) -> Future[work.Made]:  # type: ignore[override]
+            future: Future[work.Made] = Future()
+            future.cancel()
+            future.set_running_or_notify_cancel()
+            return future
+
+    with pytest.raises(
+        ScenarioError, match=r"workers: they gave their runs up, .* scheduler of a cluster has gone\. The first of those runs:"
+    ):
+        collect(small_study(), None, Gone())
 
 
 # ---------------------------------------------------------------------------------------------------- chunks

@@ -1,6 +1,5 @@
 """Who makes the runs: this process, processes, a dask cluster; and what is said where one of them cannot be had."""
 
-import builtins
 import multiprocessing
 import os
 import signal
@@ -108,12 +107,7 @@ def test_a_script_that_sweeps_as_it_is_imported_is_told_what_to_do(tmp_path: Pat
 
 
 def test_without_the_extra_dask_is_one_sentence(monkeypatch: pytest.MonkeyPatch):
-    def no_distributed(name: str, *rest: object, really=builtins.__import__, **named: object) -> object:
-        if name == "distributed":
-            raise ImportError(name)
-        return really(name, *rest, **named)
-
-    monkeypatch.setattr(builtins, "__import__", no_distributed)
+    monkeypatch.setitem(sys.modules, "distributed", None)  # its import fails
     with pytest.raises(OutputError, match=r"--dask needs the extra `sweep`: pip install 'kafkasim\[sweep\]'"):
         executors.dask("tcp://127.0.0.1:8786")
 

@@ -13,7 +13,7 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
-from study.small_studies import ACKS, LENGTH, made_up_rows, small_study
+from study.small_studies import ACKS, made_up_rows, small_study
 
 from kafkasim.output_files import OutputError
 from kafkasim.scenario_file import ScenarioError
@@ -94,6 +94,14 @@ def test_parquet_has_types_and_the_same_rows(tmp_path: Path):
         "string",
     ]
     assert table.to_pylist() == [row | {ACKS: str(row[ACKS])} for row in expected]
+
+
+def test_without_the_extra_parquet_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)  # its import fails
+    with Results.open(tmp_path, study := small_study()) as results:
+        results.add(made_up_rows(study, 0))
+        with pytest.raises(OutputError, match=r"Parquet needs the extra `sweep`: pip install 'kafkasim\[sweep\]'"):
+            results.derive_parquet()
 
 
 def test_memory_stays_flat_in_the_number_of_rows(tmp_path: Path):
@@ -228,16 +236,19 @@ def test_a_csv_that_no_sweep_wrote_is_not_overwritten(tmp_path: Path):
 def test_another_study_is_refused_with_what_differs(tmp_path: Path):
     study = small_study()
     fill(tmp_path, study, [0])
-    other = dataclasses.replace(study, scenario=study.scenario.with_({"producers.shop.rate": 100}))
-    rate = "holds the results of another study: scenario zombie-leader: producers.0.rate was"
-    assert rate in refused(tmp_path, other)
-    seed = dataclasses.replace(study, scenario=study.scenario.with_({"seed": 7}))
-    assert "the scenario's seed: was 1; is 7" in refused(tmp_path, seed)
-    assert "axis acks: was 0, 1; is 0, all. Choose another folder" in refused(tmp_path, small_study(acks=(0, "all")))
-    assert "runs of each point: were 5; are 4" in refused(tmp_path, small_study(runs=4))
-    rule = small_study(until=(Until("failing", "loss", 3),))
-    assert "rules to stop a point: were `none`; are `failing(loss) >= 3`" in refused(tmp_path, rule)
-    assert "this row is not of this study" in refused(tmp_path, dataclasses.replace(study, points=study.points[::-1]))
+
+    def said(other: Study) -> str:
+        sentence = refused(tmp_path, other)
+        assert sentence.startswith(f"{tmp_path}: holds the results of another study (")
+        return sentence.removesuffix("; choose another folder").partition(" (")[2]
+
+    slower = study.scenario.with_({"producers.shop.rate": 100})
+    assert "rate was 500; is 100" in said(dataclasses.replace(study, scenario=slower))
+    assert "seed: was 1; is 7" in said(dataclasses.replace(study, scenario=study.scenario.with_({"seed": 7})))
+    assert said(small_study(acks=(0, "all"))) == "axis acks: was 0, 1; is 0, all)"
+    assert said(small_study(runs=4)) == "runs: was 5; is 4)"
+    assert said(small_study(until=(Until("failing", "loss", 3),))) == "until: was all runs; is failing(loss) >= 3)"
+    assert said(dataclasses.replace(study, points=study.points[::-1])) == "its points are others, along the same axes)"
 
 
 def test_more_runs_of_each_point_go_on_where_fewer_ended(tmp_path: Path):
@@ -361,7 +372,7 @@ def test_what_is_no_folder_of_this_study_cannot_be_merged(tmp_path: Path):
     study = small_study()
     fill(tmp_path / "a", study, [0])
     fill(tmp_path / "b", small_study(acks=("all", 1)), [0])
-    with pytest.raises(ScenarioError, match="b: holds the results of another study: axis acks: was all, 1; is 0, 1"):
+    with pytest.raises(ScenarioError, match=r"b: holds the results of another study \(axis acks: was all, 1; is 0, 1\)"):
         merge(tmp_path / "a", [tmp_path / "b"], study)
     with pytest.raises(ScenarioError, match=r"c: holds no results of a sweep: there is no results\.jsonl"):
         merge(tmp_path / "a", [tmp_path / "c"], study)
