@@ -1,0 +1,164 @@
+"""What a picture shows of each run: a number of its report, or whether something happened; in which words, and in which unit.
+
+A number is shown as its mean over runs with a bootstrap interval, an event as the share of runs with Wilson's (the rule of three where it
+never happened).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from kafkasim.intervals import Interval, bootstrap_mean, rule_of_three, wilson
+from kafkasim.promises import number
+from kafkasim.scenario_file import Problem, ScenarioError
+from kafkasim.study.table import StudyTable
+from kafkasim.truth import Floats
+from kafkasim.values import hint
+
+EVENTS: Mapping[str, str] = {  # each with the number of the report that tells
+    "silent_loss": "silent_loss_rate",
+    "loss": "loss_rate",
+    "duplication": "duplication_rate",
+    "violated": "violated",
+}
+_WORDS: Mapping[str, tuple[str, str, str]] = {  # noun; what the scale says; family of colours
+    "silent_loss_rate": ("silent loss", "records lost in silence, % of those sent", "loss"),
+    "loss_rate": ("loss", "records lost, % of those sent", "loss"),
+    "duplication_rate": ("duplication", "second effects, % of records sent", "duplication"),
+    "latency_ms.p50": ("median latency", "median latency from send to ack, ms", "other"),
+    "latency_ms.p99": ("p99 latency", "p99 latency from send to ack, ms", "other"),
+    "latency_ms.max": ("longest latency", "longest latency from send to ack, ms", "other"),
+    "throughput": ("throughput", "acked records a second", "other"),
+    "unavailable_ms": ("time without an ack", "time without an ack, ms", "other"),
+    "silent_loss": ("silent loss", "runs that lost records in silence, %", "loss"),
+    "loss": ("loss", "runs that lost records, %", "loss"),
+    "duplication": ("duplication", "runs with second effects, %", "duplication"),
+    "violated": ("broken promises", "runs that broke a promise of their configuration, %", "loss"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """One measure in words. `event`: the share of runs in which it happened. Values are multiplied by `factor` (100 for shares)."""
+
+    key: str
+    noun: str
+    scale: str
+    family: str
+    event: bool
+    factor: float
+    unit: str
+
+    @property
+    def bad(self) -> bool:
+        """Whether none at all is what one hopes for."""
+        return self.family != "other"
+
+    def amount(self, value: float) -> str:
+        """"3.1 % of records", "12 ms"."""
+        return f"{short(value)}{self.unit}"
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One mark of a picture: the points it stands for, each run's value (the mean over those points), and the interval; None: no value."""
+
+    points: tuple[int, ...]
+    values: Floats
+    interval: Interval | None
+
+    @property
+    def runs(self) -> int:
+        """Runs of a point, the least of its points."""
+        return len(self.values)
+
+    @property
+    def none(self) -> bool:
+        """Whether it is zero in every run."""
+        return self.interval is not None and not self.values.any()
+
+
+def measure_of(table: StudyTable, name: str | None) -> Measure:
+    """The measure called so; without a name, the one that matters: silent loss if there was any, else duplication, else p99 latency.
+
+    Raises ScenarioError for a name that no run has.
+    """
+    name = name or _what_matters(table)
+    if name in _WORDS:
+        noun, scale, family = _WORDS[name]
+    else:
+        noun = scale = name.replace("_", " ")
+        family = "loss" if name.endswith("lost") else "duplication" if name.endswith(("duplicated", "duplicates", "reprocessed")) else "other"
+    event = name in EVENTS
+    share = event or name.endswith("_rate")
+    if not event and table.points:
+        table.values(name, 0)  # refuses a name that no run has
+    unit = " % of runs" if event else " % of records" if share else " ms" if "_ms" in name else ""
+    return Measure(name, noun, scale, family, event, 100.0 if share else 1.0, " records/s" if name == "throughput" else unit)
+
+
+def _what_matters(table: StudyTable) -> str:
+    for key in ("silent_loss_rate", "duplication_rate"):
+        if any((table.values(key, point) > 0).any() for point in range(table.points)):
+            return key
+    if any(np.isfinite(table.values("latency_ms.p99", point)).any() for point in range(table.points)):
+        return "latency_ms.p99"
+    return "silent_loss_rate"  # nothing was acked: the picture says so
+
+
+def cell_of(table: StudyTable, measure: Measure, points: Sequence[int]) -> Cell:
+    """The mean over runs at these points, in the measure's unit.
+
+    Several points: each run (seed) is averaged over them first, for seeds are shared between points and are what is drawn anew.
+    """
+    columns = [_column(table, measure, point) for point in points]
+    runs = min((len(column) for column in columns), default=0)
+    if len(columns) == 1:
+        kept = columns[0][~np.isnan(columns[0])]
+    else:
+        stacked = np.array([column[:runs] for column in columns]) if columns else np.zeros((0, 0))
+        seen = (~np.isnan(stacked)).sum(axis=0) if columns else np.zeros(0)
+        kept = (np.nansum(stacked, axis=0) / np.maximum(seen, 1))[seen > 0] if columns else np.zeros(0)
+    if not len(kept):
+        return Cell(tuple(points), np.zeros(0), None)
+    return Cell(tuple(points), kept * measure.factor, _interval(kept, measure, len(columns)))
+
+
+def _column(table: StudyTable, measure: Measure, point: int) -> Floats:
+    return table.event(measure.key, point).astype(np.float64) if measure.event else table.values(measure.key, point)
+
+
+def _interval(values: Floats, measure: Measure, points: int) -> Interval:
+    if measure.event and points == 1:
+        found = wilson(int(values.sum()), len(values))
+    else:
+        found = bootstrap_mean([float(value) for value in values])
+        if measure.event and not values.any():
+            found = Interval(0.0, 0.0, rule_of_three(len(values)))
+        elif measure.event and values.all() and values.min() == 1:
+            found = Interval(1.0, 1.0 - rule_of_three(len(values)), 1.0)
+    return Interval(found.estimate * measure.factor, found.low * measure.factor, found.high * measure.factor)
+
+
+def short(value: float) -> str:
+    """A number with as many digits as a slide needs: 12 345, 31, 3.1, 0.31, 0.004."""
+    if not np.isfinite(value):
+        return "–"
+    if value and abs(value) < 0.001:
+        return f"{value:.0e}".replace("e-0", "e-")
+    if abs(value) >= 9.95:
+        return number(round(value))
+    return f"{value:.2g}"
+
+
+def refuse(sentence: str) -> ScenarioError:
+    """The error of a picture that cannot be drawn."""
+    return ScenarioError([Problem("the picture", sentence)])
+
+
+def unknown(what: str, word: str, choices: Sequence[str]) -> ScenarioError:
+    """`word` is no `what`, and the nearest that is."""
+    return refuse(f"`{word}` is no {what}{hint(word, choices)}")
