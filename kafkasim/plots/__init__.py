@@ -1,13 +1,17 @@
-"""Pictures: `plot_report` draws one run, `plot_validation` draws what real runs did beside what the simulator says.
+"""Pictures: `plot_report` draws one run, `plot_validation` real runs beside the simulator, `draw` a study; `save` writes any of them.
 
 matplotlib is imported in this package and nowhere else, and without pyplot: a picture is a value, no window and no global state.
 
-    timeline      one run
-    validation    real runs beside the simulator
-    style         colours, and how an axis is dressed
+    timeline, validation               one run; real runs beside the simulator
+    study                              `draw`: the kind that was asked for, or that fits
+    curve, heatmap, trade_off, small_multiples, parallel     one kind each
+    sentences, lines, levels, measure  the title, and what is drawn, as data
+    style                              colours, the slide, saving
 """
 
+from kafkasim.plots.study import KINDS, draw
+from kafkasim.plots.style import save
 from kafkasim.plots.timeline import plot_report
 from kafkasim.plots.validation import plot_validation
 
-__all__ = ["plot_report", "plot_validation"]
+__all__ = ["KINDS", "draw", "plot_report", "plot_validation", "save"]

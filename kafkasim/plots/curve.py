@@ -17,8 +17,9 @@ from kafkasim.plots import sentences
 from kafkasim.plots.levels import Scale, averaged_words, scale_of
 from kafkasim.plots.lines import MOST_LINES, Curve, curves_of
 from kafkasim.plots.measure import Cell, Measure, short
-from kafkasim.plots.style import FAINT, GRID, INK, MARKERS, PALETTE, SAFE, bare, footnote, slide
-from kafkasim.study.table import AxisColumn, StudyTable
+from kafkasim.plots.style import GRID, INK, LEFT, MARKERS, PALETTE, SAFE, bare, footnote, slide
+from kafkasim.study.axis_columns import AxisColumn
+from kafkasim.study.table import StudyTable
 
 MOST_PLACES = 40  # of a numeric axis before it is binned
 MOST_CATEGORIES = 24
@@ -40,7 +41,7 @@ def draw_curve(table: StudyTable, measure: Measure, x: AxisColumn, lines: AxisCo
     axis = figure.add_axes((0.075, bottom, 1 - 0.075 - right, top - bottom - 0.06))
     panel(axis, measure, across, curves, reach_of(measure, curves))
     axis.set_xlabel(across.name, color=INK, fontsize=12, labelpad=7)
-    axis.text(-0.055, 1.035, measure.scale, color=INK, fontsize=12, transform=axis.transAxes, va="bottom")
+    figure.text(LEFT, axis.get_position().y1 + 0.022, measure.scale, color=INK, fontsize=12, va="bottom")
     if split is not None:
         _name_lines(axis, curves, split)
     footnote(figure, _how_to_read(measure, curves, shown))
@@ -167,7 +168,9 @@ def _safe_ground(axis: Axes, measure: Measure, across: Scale, curves: Sequence[C
         )
 
 
-def _dots(axis: Axes, measure: Measure, across: Scale, curve: Curve, places: Sequence[float] | np.ndarray[tuple[int], np.dtype[np.float64]]) -> None:
+def _dots(
+    axis: Axes, measure: Measure, across: Scale, curve: Curve, places: Sequence[float] | np.ndarray[tuple[int], np.dtype[np.float64]]
+) -> None:
     """Each run, beside one another; an event has none, for a run either had it or not."""
     if measure.event:
         return
@@ -236,13 +239,15 @@ def _name_lines(axis: Axes, curves: Sequence[Curve], split: Scale) -> None:
     words = [fill(with_name(curve, split), 24) for _, curve in ends]
     heights = [(0.21 * len(text.splitlines()) + 0.06) / tall for text in words]
     for (_, curve), text, y in zip(ends, words, apart([end for end, _ in ends], heights), strict=True):
-        axis.text(1.012, y, text, color=curve.colour, fontsize=11.5, fontweight="bold", va="center", transform=axis.transAxes, linespacing=1.1)
+        axis.text(
+            1.012, y, text, color=curve.colour, fontsize=11.5, fontweight="bold", va="center", transform=axis.transAxes, linespacing=1.1
+        )
     axis.text(1.012, 1.035, fill(split.axis.label, 26), color=INK, fontsize=12, va="bottom", transform=axis.transAxes)
 
 
 def with_name(curve: Curve, split: Scale) -> str:
-    """"3 s", "all": the axis's name stands above all of them."""
-    return f"{curve.words} {split.axis.unit}" if split.numeric and split.axis.unit else curve.words
+    """ "3 s", "all": the axis's name stands above all of them."""
+    return f"{curve.words} {split.unit}" if split.unit else curve.words
 
 
 def apart(wanted: Sequence[float], heights: Sequence[float]) -> list[float]:
@@ -259,7 +264,11 @@ def apart(wanted: Sequence[float], heights: Sequence[float]) -> list[float]:
 
 
 def _how_to_read(measure: Measure, curves: Sequence[Curve], shown: Sequence[Scale]) -> str:
-    how = "95 % interval: Wilson's, or the rule of three" if measure.event else "95 % interval of the mean, by bootstrap over runs; a faint dot is a run"
+    how = (
+        "95 % interval: Wilson's, or the rule of three"
+        if measure.event
+        else "95 % interval of the mean, by bootstrap over runs; a faint dot is a run"
+    )
     words = [f"Band: {how}." if shown[0].numeric else f"Whisker: {how}."]
     if any(cell.none for curve in curves for cell in curve.cells) and measure.bad:
         words.append("Hollow: none in any run.")
@@ -267,5 +276,3 @@ def _how_to_read(measure: Measure, curves: Sequence[Curve], shown: Sequence[Scal
     if not any(cell.interval is not None for curve in curves for cell in curve.cells):
         words = ["No run has a value."]
     return " ".join(words)
-
-

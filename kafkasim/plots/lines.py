@@ -38,6 +38,12 @@ def curves_of(table: StudyTable, measure: Measure, across: Scale, split: Scale |
         kept = Level(0.0, "", common(line, Level(0.0, "", every)))
         pairs = [(level, shared) for level in across.levels if (shared := common(level, kept))]
         curves.append(
-            Curve(line.words, split.setting(line) if split is not None else "", look, tuple(level for level, _ in pairs), tuple(cell_of(table, measure, shared) for _, shared in pairs))
+            Curve(
+                line.words,
+                split.setting(line) if split is not None else "",
+                look,
+                tuple(level for level, _ in pairs),
+                tuple(cell_of(table, measure, shared) for _, shared in pairs),
+            )
         )
     return curves

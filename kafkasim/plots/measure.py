@@ -8,22 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 
 from kafkasim.intervals import Interval, bootstrap_mean, rule_of_three, wilson
 from kafkasim.promises import number
 from kafkasim.scenario_file import Problem, ScenarioError
+from kafkasim.study.events import EVENTS, event_key, is_event
 from kafkasim.study.table import StudyTable
 from kafkasim.truth import Floats
 from kafkasim.values import hint
 
-EVENTS: Mapping[str, str] = {  # each with the number of the report that tells
-    "silent_loss": "silent_loss_rate",
-    "loss": "loss_rate",
-    "duplication": "duplication_rate",
-    "violated": "violated",
-}
 _WORDS: Mapping[str, tuple[str, str, str]] = {  # noun; what the scale says; family of colours
     "silent_loss_rate": ("silent loss", "records lost in silence, % of those sent", "loss"),
     "loss_rate": ("loss", "records lost, % of those sent", "loss"),
@@ -58,7 +54,7 @@ class Measure:
         return self.family != "other"
 
     def amount(self, value: float) -> str:
-        """"3.1 % of records", "12 ms"."""
+        """ "3.1 % of records", "12 ms"."""
         return f"{short(value)}{self.unit}"
 
 
@@ -69,10 +65,11 @@ class Cell:
     points: tuple[int, ...]
     values: Floats
     interval: Interval | None
+    seen: int  # runs of all its points together, with a value or without; 0: not looked at
 
     @property
     def runs(self) -> int:
-        """Runs of a point, the least of its points."""
+        """Runs of each point that have a value."""
         return len(self.values)
 
     @property
@@ -87,26 +84,34 @@ def measure_of(table: StudyTable, name: str | None) -> Measure:
     Raises ScenarioError for a name that no run has.
     """
     name = name or _what_matters(table)
+    event = is_event(name)
+    if (event_key(name) if event else name) not in table.keys:
+        raise unknown("number or event of these runs", name, [*table.keys, *EVENTS])
+    key = event_key(name) if event else name
     if name in _WORDS:
         noun, scale, family = _WORDS[name]
     else:
-        noun = scale = name.replace("_", " ")
-        family = "loss" if name.endswith("lost") else "duplication" if name.endswith(("duplicated", "duplicates", "reprocessed")) else "other"
-    event = name in EVENTS
+        noun = key.replace("_", " ")
+        scale = f"runs with {noun} above 0, %" if event else noun
+        family = "loss" if key.endswith("lost") else "duplication" if key.endswith(_TWICE) else "loss" if event else "other"
     share = event or name.endswith("_rate")
-    if not event and table.points:
-        table.values(name, 0)  # refuses a name that no run has
-    unit = " % of runs" if event else " % of records" if share else " ms" if "_ms" in name else ""
-    return Measure(name, noun, scale, family, event, 100.0 if share else 1.0, " records/s" if name == "throughput" else unit)
+    unit = f"{NO_BREAK}% of runs" if event else f"{NO_BREAK}% of records" if share else f"{NO_BREAK}ms" if "_ms" in name else ""
+    return Measure(name, noun, scale, family, event, 100.0 if share else 1.0, f"{NO_BREAK}records/s" if name == "throughput" else unit)
+
+
+NO_BREAK = "\u00a0"  # a number, its thousands and its unit stay on one line
+_TWICE = ("duplicated", "duplicates", "reprocessed")
 
 
 def _what_matters(table: StudyTable) -> str:
-    for key in ("silent_loss_rate", "duplication_rate"):
-        if any((table.values(key, point) > 0).any() for point in range(table.points)):
-            return key
-    if any(np.isfinite(table.values("latency_ms.p99", point)).any() for point in range(table.points)):
-        return "latency_ms.p99"
-    return "silent_loss_rate"  # nothing was acked: the picture says so
+    def any_above_0(key: str) -> bool:
+        return key in table.keys and any((table.values(key, point) > 0).any() for point in range(table.points))
+
+    wanted = [key for key in ("silent_loss_rate", "duplication_rate", "latency_ms.p99") if any_above_0(key)]
+    known = [key for key in ("silent_loss_rate", *table.keys) if key in table.keys]  # nothing was acked: the picture says so
+    if not known:
+        raise refuse("there is nothing to draw: the results have no numbers")
+    return (wanted or known)[0]
 
 
 def cell_of(table: StudyTable, measure: Measure, points: Sequence[int]) -> Cell:
@@ -114,21 +119,25 @@ def cell_of(table: StudyTable, measure: Measure, points: Sequence[int]) -> Cell:
 
     Several points: each run (seed) is averaged over them first, for seeds are shared between points and are what is drawn anew.
     """
-    columns = [_column(table, measure, point) for point in points]
-    runs = min((len(column) for column in columns), default=0)
-    if len(columns) == 1:
-        kept = columns[0][~np.isnan(columns[0])]
-    else:
-        stacked = np.array([column[:runs] for column in columns]) if columns else np.zeros((0, 0))
-        seen = (~np.isnan(stacked)).sum(axis=0) if columns else np.zeros(0)
-        kept = (np.nansum(stacked, axis=0) / np.maximum(seen, 1))[seen > 0] if columns else np.zeros(0)
+    seen = [point for point in points if table.runs[point]]
+    columns = _columns(table, measure, seen)
+    known = (~np.isnan(columns)).sum(axis=0)
+    kept = (np.nansum(columns, axis=0) / np.maximum(known, 1))[known > 0]
     if not len(kept):
-        return Cell(tuple(points), np.zeros(0), None)
-    return Cell(tuple(points), kept * measure.factor, _interval(kept, measure, len(columns)))
+        return Cell(tuple(points), np.zeros(0), None, sum(table.runs[point] for point in seen))
+    return Cell(tuple(points), kept * measure.factor, _interval(kept, measure, len(seen)), sum(table.runs[point] for point in seen))
 
 
-def _column(table: StudyTable, measure: Measure, point: int) -> Floats:
-    return table.event(measure.key, point).astype(np.float64) if measure.event else table.values(measure.key, point)
+def _columns(table: StudyTable, measure: Measure, points: Sequence[int]) -> Floats:
+    """A row a point, a column a run: the runs that all of the points have."""
+    if not points:
+        return np.zeros((0, 0))
+    shared = reduce(np.intersect1d, [table.run_numbers(point) for point in points])
+    rows = []
+    for point in points:
+        values = table.event(measure.key, point).astype(np.float64) if measure.event else table.values(measure.key, point)
+        rows.append(values[np.isin(table.run_numbers(point), shared)])
+    return np.array(rows)
 
 
 def _interval(values: Floats, measure: Measure, points: int) -> Interval:
@@ -150,7 +159,7 @@ def short(value: float) -> str:
     if value and abs(value) < 0.001:
         return f"{value:.0e}".replace("e-0", "e-")
     if abs(value) >= 9.95:
-        return number(round(value))
+        return number(round(value)).replace(" ", NO_BREAK)
     return f"{value:.2g}"
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from kafkasim.plots.levels import Level, Scale
 from kafkasim.plots.lines import Curve
-from kafkasim.plots.measure import Cell, Measure
+from kafkasim.plots.measure import NO_BREAK, Cell, Measure
 
 _STRAIGHT = 0.98  # the least share of variance a line explains before the title speaks of a slope
 
@@ -72,14 +72,14 @@ def _tail(measure: Measure, across: Scale, known: Sequence[tuple[Level, Cell]]) 
 
 
 def _slope(measure: Measure, across: Scale, known: Sequence[tuple[Level, Cell]]) -> str:
-    """"grows by 2.1 % of records for each s"; empty where a straight line would not tell it."""
+    """ "grows by 2.1 % of records for each s"; empty where a straight line would not tell it."""
     if len(known) < 4 or across.log or measure.event:
         return ""
     x, y = np.array([level.place for level, _ in known]), np.array([_mean(cell) for _, cell in known])
     if np.ptp(x) == 0 or np.ptp(y) == 0 or np.corrcoef(x, y)[0, 1] ** 2 < _STRAIGHT:
         return ""
     slope = float(np.polyfit(x, y, 1)[0])
-    unit = across.axis.unit
+    unit = across.unit
     step, each = _step(float(np.ptp(x)), unit)
     return f"{'grows' if slope > 0 else 'falls'} by about {measure.amount(abs(slope) * step)} for each {each}"
 
@@ -89,7 +89,7 @@ def _step(span: float, unit: str) -> tuple[float, str]:
     step = 10.0 ** np.floor(np.log10(span)) if span > 20 or span < 2 else 1.0
     if unit == "ms" and step == 1000:
         return step, "second"
-    words = f"{step:,.0f}".replace(",", " ") if step >= 1 else f"{step:g}"
+    words = f"{step:,.0f}".replace(",", NO_BREAK) if step >= 1 else f"{step:g}"
     if not unit:
         return step, f"step of {words}"
     return step, {"s": "second", "min": "minute", "h": "hour"}.get(unit, unit) if step == 1 else f"{words} {unit}"
@@ -104,7 +104,9 @@ def of_cells(measure: Measure, marks: Sequence[tuple[str, Cell]]) -> str:
         return nowhere(measure, len(known))
     low, high = min(known, key=lambda mark: _mean(mark[1])), max(known, key=lambda mark: _mean(mark[1]))
     if not measure.bad:
-        return f"{_begin(measure.noun)} goes from {measure.amount(_mean(low[1]))} ({low[0]}) to {measure.amount(_mean(high[1]))} ({high[0]})"
+        return (
+            f"{_begin(measure.noun)} goes from {measure.amount(_mean(low[1]))} ({low[0]}) to {measure.amount(_mean(high[1]))} ({high[0]})"
+        )
     calm = sum(cell.none for _, cell in known)
     none = f"No {measure.noun} in {calm} of {len(known)} combinations" if calm else f"{_begin(measure.noun)} in every combination"
     return f"{none}; the most is {measure.amount(_mean(high[1]))}, with {high[0]}"

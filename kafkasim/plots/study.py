@@ -8,13 +8,15 @@ from matplotlib.figure import Figure
 
 from kafkasim.plots.curve import draw_curve
 from kafkasim.plots.heatmap import draw_heatmap
-from kafkasim.plots.levels import axis_called, depth, most_telling, need_axes, runs_words, varying
+from kafkasim.plots.levels import depth, most_telling, need_axes, runs_words, varying
 from kafkasim.plots.lines import MOST_LINES
 from kafkasim.plots.measure import Measure, measure_of, refuse, unknown
+from kafkasim.plots.offers import chosen_axes
 from kafkasim.plots.parallel import draw_parallel
 from kafkasim.plots.small_multiples import MOST_COLUMNS, MOST_ROWS, draw_small_multiples
 from kafkasim.plots.trade_off import draw_trade_off
-from kafkasim.study.table import AxisColumn, StudyTable
+from kafkasim.study.axis_columns import AxisColumn
+from kafkasim.study.table import StudyTable
 
 KINDS = ("auto", "curve", "heatmap", "trade_off", "small_multiples", "parallel")
 _SEVERAL = 7  # levels, from which a second numeric axis is read better as a map than as lines
@@ -28,8 +30,8 @@ def draw(
     `kind`: one of KINDS; "auto" takes a curve for one axis, a curve or a heat map for two, small multiples for three or four with few
     levels, parallel coordinates for more. `measure`: a number of the report ("silent_loss_rate", "latency_ms.p99" …) or an event
     ("silent_loss", "loss", "duplication", "violated"); without it, what matters. `axes`: labels or paths, in the order in which the picture
-    uses them (x, then lines, rows, columns); without, those that differ most come first. `title`: instead of the sentence computed from the data;
-    `about`: what was studied, for the small line under it.
+    uses them (x, then lines, rows, columns); without, those that differ most come first. `title`: instead of the sentence computed from
+    the data; `about`: what was studied, for the small line under it.
 
     Raises ScenarioError where the kind, the measure or an axis is unknown, or the kind does not fit.
     """
@@ -39,7 +41,7 @@ def draw(
     if not table.points:
         raise refuse("there is nothing to draw: no point of the study has a run")
     chosen = measure_of(table, measure)
-    wanted = [axis_called(table, name) for name in axes]
+    wanted = [table.axis(name) for name in axes]
     kind = kind if kind != "auto" else _fitting(wanted or varying(table))
     under = [*([about] if about else []), runs_words(table)]
     return _DRAWN[kind](table, chosen, wanted, title, under)
@@ -77,7 +79,8 @@ def _small_multiples(table: StudyTable, measure: Measure, wanted: Sequence[AxisC
 
 
 def _trade_off(table: StudyTable, measure: Measure, wanted: Sequence[AxisColumn], title: str, under: Sequence[str]) -> Figure:
-    few = [axis for axis in wanted or varying(table) if depth(axis) <= MOST_LINES]
+    few = [axis for axis in wanted or chosen_axes(table) if depth(axis) <= MOST_LINES]
+    measure = measure if measure.bad else measure_of(table, "silent_loss_rate")
     return draw_trade_off(table, measure, most_telling(table, measure, few, MOST_LINES), title, under)
 
 
@@ -90,7 +93,7 @@ def _in_order(table: StudyTable, measure: Measure, wanted: Sequence[AxisColumn],
     """x, then the axes that split it: those that were named come first; then the deepest numeric axis, then the most telling."""
     ordered, rest = list(wanted[:most]), [axis for axis in varying(table) if axis not in wanted]
     if not ordered and rest:
-        ordered.append(max(rest, key=lambda axis: (axis.numeric, depth(axis))))
+        ordered.append(_across(table, measure, rest))
         rest.remove(ordered[0])
     while rest and len(ordered) < most:
         following = most_telling(table, measure, rest, few)
@@ -99,6 +102,13 @@ def _in_order(table: StudyTable, measure: Measure, wanted: Sequence[AxisColumn],
         ordered.append(following)
         rest.remove(following)
     return ordered
+
+
+def _across(table: StudyTable, measure: Measure, axes: Sequence[AxisColumn]) -> AxisColumn:
+    """The axis for x: numbers rather than words, several levels rather than few, and of those the one that tells most."""
+    deepest = max((axis.numeric, min(depth(axis), 4)) for axis in axes)
+    fit = [axis for axis in axes if (axis.numeric, min(depth(axis), 4)) == deepest]
+    return most_telling(table, measure, fit, None) or fit[0]
 
 
 _DRAWN = {

@@ -43,7 +43,7 @@ def ramp(family: str) -> LinearSegmentedColormap:
 def slide(title: str, under: str, height: float = HEIGHT) -> tuple[Figure, float]:
     """An empty slide with its title and the small line under it; and how far up (0 … 1) there is room for panels."""
     figure = Figure(figsize=(WIDTH, height), dpi=120, facecolor="white")
-    title, under = fill(title, 96), fill(under, 152)
+    title, under = fill(title, 90), fill(under, 152)
     figure.text(LEFT, 1 - 0.25 / height, title, color=INK, fontsize=17, fontweight="bold", va="top", linespacing=1.25)
     down = 0.36 + 0.33 * len(title.splitlines())
     figure.text(LEFT, 1 - down / height, under, color=FAINT, fontsize=12, va="top", linespacing=1.3)
@@ -55,6 +55,16 @@ def footnote(figure: Figure, sentence: str) -> None:
     inches = figure.get_figheight()
     lines = fill(sentence, 190).splitlines()[:2]
     figure.text(LEFT, 0.12 / inches, "\n".join(lines), color=FAINT, fontsize=9.5, va="bottom", linespacing=1.3)
+
+
+def wrapped(name: str, letters: int) -> str:
+    """A dotted name on as many lines as it needs, broken behind dots, commas and spaces."""
+    lines = [""]
+    for part in name.replace(".", ".\0").replace(" ", " \0").split("\0"):
+        if len(lines[-1]) + len(part) > letters and lines[-1]:
+            lines.append("")
+        lines[-1] += part
+    return "\n".join(line.strip() for line in lines)
 
 
 def dress(axis: Axes, right: bool = False) -> None:
