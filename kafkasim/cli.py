@@ -8,11 +8,27 @@ from __future__ import annotations
 import io
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from kafkasim import console
+from kafkasim.cli_options import (
+    BootstrapOption,
+    BrokerFile,
+    CheckOption,
+    CommandOption,
+    ConsumerFile,
+    JsonOption,
+    KafkaHomeOption,
+    Overlays,
+    ProducerFile,
+    SeedOption,
+    SetOption,
+    TopicFile,
+    load,
+    refuse,
+)
 
 if TYPE_CHECKING:
     from kafkasim.cluster.real_kafka import RealKafka
@@ -26,38 +42,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     help="With my Kafka settings and these failures: what do I lose, what do I get twice, and why?",
 )
-
-SetOption = Annotated[
-    list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="change one value of the scenario; repeatable, the last word wins")
-]
-SeedOption = Annotated[int | None, typer.Option("--seed", metavar="N", min=0, help="another seed than the scenario's own")]
-JsonOption = Annotated[str | None, typer.Option("--json", metavar="FILE|-", help="write the report as JSON; - prints it, and nothing else")]
-CheckOption = Annotated[bool, typer.Option("--check", help="exit with 1 if a promise was broken or an expectation missed")]
-ProducerFile = Annotated[
-    Path | None, typer.Option("--producer-config", metavar="FILE", help="a producer's .properties, laid over every producer")
-]
-ConsumerFile = Annotated[
-    Path | None, typer.Option("--consumer-config", metavar="FILE", help="a consumer's .properties, laid over every group")
-]
-BrokerFile = Annotated[Path | None, typer.Option("--broker-config", metavar="FILE", help="a server.properties, laid over the cluster")]
-TopicFile = Annotated[Path | None, typer.Option("--topic-config", metavar="FILE", help="a topic's .properties, laid over every topic")]
-
-BootstrapOption = Annotated[
-    str | None, typer.Option("--bootstrap-server", metavar="HOST:PORT", help="your own cluster instead of brokers started here")
-]
-KafkaHomeOption = Annotated[
-    Path | None, typer.Option("--kafka-home", metavar="DIR", help="start brokers from this distribution, not from jars that Maven fetches")
-]
-CommandOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--command",
-        metavar="VERB=COMMAND",
-        help="how to kill, start, stop, pause or resume a broker of yours; {node} and {id} are filled in",
-    ),
-]
-
-Overlays = dict[Literal["producer", "consumer", "broker", "topic"], Path | None]
 
 
 @app.callback(invoke_without_command=True)
@@ -91,9 +75,9 @@ def run(
 ) -> None:
     """Simulate a scenario and report what was lost, duplicated, reordered and delayed."""
     overlays: Overlays = {"producer": producer_config, "consumer": consumer_config, "broker": broker_config, "topic": topic_config}
-    chosen = _load(scenario, set_, overlays)
+    chosen = load(scenario, set_, overlays)
     if runs > 1 and (trace or plot):
-        _refuse("--trace and --plot show one run: leave --runs out, or use --seed to choose the run")
+        refuse("--trace and --plot show one run: leave --runs out, or use --seed to choose the run")
     outputs = console.Outputs(json_, trace, plot)
     raise typer.Exit(_run_many(chosen, runs, seed, outputs, check) if runs > 1 else _run_once(chosen, seed, outputs, check))
 
@@ -143,9 +127,9 @@ def replay(
 ) -> None:
     """Run the same scenario on real brokers: three of its own by default, or yours."""
     overlays: Overlays = {"producer": producer_config, "consumer": consumer_config, "broker": broker_config, "topic": topic_config}
-    chosen = _load(scenario, set_, overlays)
+    chosen = load(scenario, set_, overlays)
     if runs > 1 and (trace or plot):
-        _refuse("--trace and --plot show one run: leave --runs out")
+        refuse("--trace and --plot show one run: leave --runs out")
     outputs = console.Outputs(json_, trace, plot)
     with _real_kafka(bootstrap_server, kafka_home, command) as backend:
         if runs > 1:
@@ -175,15 +159,15 @@ def validate(
     from kafkasim.validation_commands import Request, compare_all
 
     if bool(names) == bool(from_):
-        _refuse("validate takes scenarios to run, or --from DIR with what was recorded: one of the two")
+        refuse("validate takes scenarios to run, or --from DIR with what was recorded: one of the two")
     if again and not from_:
-        _refuse("--again simulates what --from DIR has recorded once more: it needs --from")
+        refuse("--again simulates what --from DIR has recorded once more: it needs --from")
     if from_ and (set_ or bootstrap_server or kafka_home or command or record):
-        _refuse("--from shows what is recorded: --set, --record and what says where brokers are belong to new runs")
+        refuse("--from shows what is recorded: --set, --record and what says where brokers are belong to new runs")
     outputs = console.Outputs(json_, None, plot)  # it sees to it that the picture can be written
     if markdown is not None:
         try_to_write(markdown)
-    scenarios = [_load(name, set_, {}) for name in names or []]
+    scenarios = [load(name, set_, {}) for name in names or []]
     request = Request(scenarios, runs, seeds, markdown, plot, record, from_, again)
     if from_:  # needs no brokers, and so no extra
         raise typer.Exit(compare_all(request, None, outputs, check))
@@ -205,7 +189,7 @@ def show(name: Annotated[str, typer.Argument(metavar="NAME", help="a shipped sce
     try:
         text, _ = find_scenario(name)
     except ScenarioError as error:
-        _complain(error)
+        refuse(error)
     console.print_yaml(text)
 
 
@@ -233,7 +217,7 @@ def config(
         console.print_parameters()
         return
     overlays: Overlays = {"producer": producer_config, "consumer": consumer_config, "broker": broker_config, "topic": topic_config}
-    console.print_effective(_load(scenario, set_, overlays))
+    console.print_effective(load(scenario, set_, overlays))
 
 
 def main() -> NoReturn:
@@ -255,38 +239,12 @@ def main() -> NoReturn:
 # ---------------------------------------------------------------------------------------------------- helpers
 
 
-def _load(name: str, changes: list[str] | None, overlays: Overlays) -> Scenario:
-    """The scenario with its overlays and changes, or the end of the program with every problem in it."""
-    from kafkasim.scenario import Scenario
-    from kafkasim.scenario_file import ScenarioError, parse_assignment, read_properties
-
-    try:
-        scenario = Scenario.load(name)
-        for kind, path in overlays.items():
-            if path is not None:
-                scenario = scenario.overlay(kind, read_properties(path), str(path))
-        pairs = [parse_assignment(change) for change in changes or []]
-        return scenario.with_(dict(pairs)) if pairs else scenario
-    except ScenarioError as error:
-        _complain(error)
-
-
-def _complain(error: Exception) -> NoReturn:
-    console.complain(str(error))
-    raise typer.Exit(2)
-
-
-def _refuse(sentence: str) -> NoReturn:
-    console.complain(sentence)
-    raise typer.Exit(2)
-
-
 def _real_kafka(bootstrap_server: str | None, kafka_home: Path | None, commands: list[str] | None) -> RealKafka:
     """The backend on real brokers, which starts nothing before it is needed."""
     try:
         from kafkasim.cluster.real_kafka import RealKafka
     except ImportError:
-        _refuse("real brokers need the extra `cluster`: pip install 'kafkasim[cluster]'")
+        refuse("real brokers need the extra `cluster`: pip install 'kafkasim[cluster]'")
     from kafkasim.faults import PROCESS_VERBS
     from kafkasim.values import hint
 
@@ -294,14 +252,14 @@ def _real_kafka(bootstrap_server: str | None, kafka_home: Path | None, commands:
     for command in commands or []:
         verb, equals, line = command.partition("=")
         if not equals or not line:
-            _refuse(f"--command {command}: it is written VERB=COMMAND, for example kill='ssh {{node}} pkill -9 -f kafka.Kafka'")
+            refuse(f"--command {command}: it is written VERB=COMMAND, for example kill='ssh {{node}} pkill -9 -f kafka.Kafka'")
         if verb not in PROCESS_VERBS:
-            _refuse(f"--command {verb}: there is no such verb{hint(verb, PROCESS_VERBS)}; there are {', '.join(PROCESS_VERBS)}")
+            refuse(f"--command {verb}: there is no such verb{hint(verb, PROCESS_VERBS)}; there are {', '.join(PROCESS_VERBS)}")
         given[verb] = line
     if given and bootstrap_server is None:
-        _refuse("--command says how to strike your own cluster: it needs --bootstrap-server")
+        refuse("--command says how to strike your own cluster: it needs --bootstrap-server")
     if bootstrap_server is not None and kafka_home is not None:
-        _refuse("--bootstrap-server uses your cluster and --kafka-home starts one: give one of the two")
+        refuse("--bootstrap-server uses your cluster and --kafka-home starts one: give one of the two")
     return RealKafka(bootstrap_server=bootstrap_server, commands=given, kafka_home=kafka_home, say=console.say)
 
 
@@ -352,12 +310,12 @@ def _side(name: str, changes: list[str] | None, overlays: Overlays, seed: int | 
 
     if name.endswith(".json"):
         if changes or seed is not None or any(overlays.values()):
-            _refuse(f"{name} is a saved report: no setting of it can be changed; name a scenario instead")
+            refuse(f"{name} is a saved report: no setting of it can be changed; name a scenario instead")
         try:
             return Report.load(Path(name))
         except ScenarioError as error:
-            _complain(error)
-    scenario = _load(name, changes, overlays)
+            refuse(error)
+    scenario = load(name, changes, overlays)
     with console.progress(scenario.name, quiet=outputs.json_to_stdout) as tick:
         return run_once(scenario, seed, tick=tick)
 

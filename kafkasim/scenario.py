@@ -182,13 +182,18 @@ class Scenario(Part):
         Every value that reaches behaviour counts, defaults and effective configurations too. Seed, name, title and expectations do not:
         a report gives the seed beside it.
         """
+        return self.behaviour_digest[:12]
+
+    @property
+    def behaviour_digest(self) -> str:
+        """The whole of the digest (SHA-256, 64 digits) whose first twelve are `scenario_id`: where millions of scenarios must not meet."""
         what = self.model_dump(mode="json", by_alias=True, exclude={"name", "title", "seed", "expect", "sometimes"})
         if self.eligible_leader_replicas == (self.profile.behaviours.eligible_leader_replicas_version == 1):
             del what["cluster"]["features"]  # the default of its version, said or not
         for part in (what["cluster"], *what["topics"].values(), *what["producers"], *what["consumers"]):
             del part["config"]
         what["config"] = scenario_config.canonical(self._places)
-        return hashlib.sha256(json.dumps(what, sort_keys=True, default=str).encode()).hexdigest()[:12]
+        return hashlib.sha256(json.dumps(what, sort_keys=True, default=str).encode()).hexdigest()
 
     def __eq__(self, other: object) -> bool:
         """Equal values; where they came from does not matter."""

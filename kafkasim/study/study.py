@@ -31,6 +31,10 @@ class Until:
     bound: float
     step: int = 10
 
+    def __str__(self) -> str:
+        """As it is written: `failing(loss) >= 10`."""
+        return f"{self.kind}({self.measure}) {'>=' if self.kind == 'failing' else '<='} {self.bound:g}"
+
 
 @dataclass(frozen=True)
 class Study:
@@ -44,5 +48,9 @@ class Study:
     dropped: Sequence[Dropped]
     runs: int  # of each point, at most
     until: tuple[Until, ...] = ()
-    design: str = "grid"
+    design: str = "grid"  # "grid" | "random" | "latin-hypercube" | "sobol" | "saltelli" | "morris"
     measures: tuple[str, ...] = ()  # what its pictures and tables show; empty: what turns out to matter
+    samples: int = 0  # how many the design was asked for: points, of saltelli base samples, of morris trajectories; 0 for a grid
+    design_seed: int = 1  # of the design's dice, apart from the runs' seeds
+    where: tuple[str, ...] = ()  # the constraints, as written
+    notes: tuple[str, ...] = ()  # sentences about what was made of it: points dropped, sizes rounded up, points that are equal

@@ -1,0 +1,92 @@
+"""`kafkasim sweep`: the options of parameter studies, and what may not go together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kafkasim.cli_options import (
+    BrokerFile,
+    CheckOption,
+    ConsumerFile,
+    JsonOption,
+    Overlays,
+    ProducerFile,
+    SeedOption,
+    SetOption,
+    TopicFile,
+    refuse,
+)
+
+_DESIGNS = "grid, random, latin-hypercube, sobol, saltelli (for Sobol' indices), morris (for Morris screening)"
+
+
+def sweep(
+    target: Annotated[
+        str | None, typer.Argument(metavar="SCENARIO|STUDY", help="a scenario or a study: a file, or a shipped name; not needed to --resume")
+    ] = None,
+    vary: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--vary", metavar="PATH=VALUES", help="an axis: a,b,c or LOW..HIGH/STEP or LOW..HIGHxN or log:LOW..HIGHxN; repeat for more axes"
+        ),
+    ] = None,
+    where: Annotated[
+        list[str] | None, typer.Option("--where", metavar="CONDITION", help="drop points that do not meet it: 'acks == all or zombie.for < 3s'")
+    ] = None,
+    design: Annotated[str | None, typer.Option("--design", metavar="NAME", help=f"which points: {_DESIGNS}")] = None,
+    points: Annotated[int | None, typer.Option("--points", metavar="N", min=1, help="how many, for designs that are no grid")] = None,
+    runs: Annotated[int | None, typer.Option("--runs", metavar="N", min=1, help="runs of each point, at most; 20 unless a study says so")] = None,
+    until: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--until", metavar="RULE", help="end a point early: 'failing(silent_loss) >= 10' or 'width(loss) <= 0.1'; any of several"
+        ),
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="keep every run in DIR/results.csv, and go on with --resume")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="go on with what DIR holds")] = False,
+    merge: Annotated[
+        list[Path] | None, typer.Option("--merge", metavar="DIR", help="add the rows that another machine has made of the same study")
+    ] = None,
+    part: Annotated[str | None, typer.Option("--part", metavar="I/N", help="this machine's share of the points: 1/2 and 2/2")] = None,
+    jobs: Annotated[int | None, typer.Option("--jobs", metavar="N", min=1, help="processes; as many as there are cores")] = None,
+    dask: Annotated[str | None, typer.Option("--dask", metavar="ADDRESS", help="run on the workers of a dask.distributed scheduler")] = None,
+    measure: Annotated[
+        list[str] | None, typer.Option("--measure", metavar="KEY", help="what tables and pictures show: a key of the report; repeatable")
+    ] = None,
+    plot: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--plot",
+            metavar="[KIND:]FILE",
+            help="draw it (.png, .svg, .pdf); KIND: curve, heatmap, trade-off, small-multiples, parallel, sensitivity",
+        ),
+    ] = None,
+    parquet: Annotated[bool, typer.Option("--parquet", help="write DIR/results.parquet as well (extra `sweep`)")] = False,
+    json_: JsonOption = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="no progress")] = False,
+    check: CheckOption = False,
+    set_: SetOption = None,
+    seed: SeedOption = None,
+    producer_config: ProducerFile = None,
+    consumer_config: ConsumerFile = None,
+    broker_config: BrokerFile = None,
+    topic_config: TopicFile = None,
+) -> None:
+    """Vary a scenario's settings, times and faults, over many seeds: how loss, duplicates and their price depend on them."""
+    from kafkasim.study_commands import Machines, Planned, Request, Shown, sweep_and_show
+
+    overlays: Overlays = {"producer": producer_config, "consumer": consumer_config, "broker": broker_config, "topic": topic_config}
+    if target is None and not (resume and out is not None):
+        refuse("name a scenario or a study to sweep; only `--resume --out DIR` goes on without one")
+    if out is None and (resume or merge or part or parquet):
+        refuse("--resume, --merge, --part and --parquet are about rows that are kept: they need --out DIR")
+    if jobs is not None and dask is not None:
+        refuse("--jobs is for processes on this machine, and --dask for workers elsewhere: give one of the two")
+    planned = Planned(target, tuple(vary or ()), tuple(where or ()), design, points, runs, tuple(until or ()), tuple(measure or ()))
+    shown = Shown(tuple(plot or ()), json_, quiet)
+    machines = Machines(jobs, dask, part)
+    request = Request(planned, tuple(set_ or ()), overlays, seed, machines, out, resume, tuple(merge or ()), parquet, shown)
+    raise typer.Exit(sweep_and_show(request, check))

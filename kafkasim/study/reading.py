@@ -1,0 +1,98 @@
+"""Reading rows that somebody wrote at some time: each is checked before it is believed, and what is wrong is told with its line."""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple, NoReturn
+
+from kafkasim.scenario_file import Problem, ScenarioError
+from kafkasim.study.describing import describe, differences
+from kafkasim.study.study import Study
+from kafkasim.study.task import Row, behaviour_of, task_id, version
+
+_POINTS_REMEMBERED = 256  # rows of a few points stand mixed, as their chunks ended
+
+
+class Line(NamedTuple):
+    """A row, the number of its line (from 1), and the bytes of the file from `begins` to `ends` that it takes."""
+
+    row: Row
+    number: int
+    begins: int
+    ends: int
+
+
+class RowReader:
+    """Reads files of rows of one study."""
+
+    def __init__(self, study: Study) -> None:
+        self._study = study
+        self._behaviours: OrderedDict[int, str] = OrderedDict()
+
+    def lines(self, path: Path) -> Iterator[Line]:
+        """The rows of a file, in its order; a last line without an end is left out. Raises ScenarioError at the first that is wrong."""
+        begins = 0
+        with path.open("rb") as file:
+            for number, text in enumerate(file, 1):
+                if not text.endswith(b"\n"):
+                    return
+                row = self._row(text, f"{path}:{number}")
+                yield Line(row, number, begins, begins + len(text))
+                begins += len(text)
+
+    def _row(self, text: bytes, where: str) -> Row:
+        try:
+            row = json.loads(text)
+            task, made_by, point, run = (row[key] for key in ("task", "version", "point", "run"))
+        except (ValueError, KeyError, TypeError):
+            _refuse(where, "this line is damaged: it is no row of a sweep. Take it out, and --resume makes its run again")
+        if made_by != version():
+            _refuse(where, other_version(made_by))
+        if type(point) is not int or type(run) is not int or not (0 <= point < len(self._study.points) and 0 <= run < self._study.runs):
+            _refuse(where, f"this row is of run {run} of point {point}, which this study does not have")
+        seed = self._study.scenario.seed + run
+        if task != task_id(self._behaviour(point), self._study.points[point].changes, seed) or row.get("seed") != seed:
+            _refuse(where, f"this row is not of this study: run {run} of point {point} is another task than {task}")
+        return row  # type: ignore[no-any-return]  # what wrote it wrote plain values
+
+    def _behaviour(self, point: int) -> str:
+        known = self._behaviours.get(point)
+        if known is None:
+            known = self._behaviours[point] = behaviour_of(self._study.scenario, self._study.points[point])
+            if len(self._behaviours) > _POINTS_REMEMBERED:
+                self._behaviours.popitem(last=False)
+        return known
+
+
+def refuse_other_study(path: Path, study: Study) -> None:
+    """Raise ScenarioError unless the `study.json` at `path` describes this study, made by this version, with at most as many runs a point."""
+    try:
+        there = json.loads(path.read_text(encoding="utf-8"))
+        made_by = there["version"]
+        runs = int(there["runs"])
+    except FileNotFoundError:
+        _refuse(str(path.parent), f"holds rows, but no {path.name} that says what they are of; choose another folder")
+    except (OSError, ValueError, KeyError, TypeError):
+        _refuse(str(path), "cannot be read as the description of a study; choose another folder")
+    here = describe(study)
+    if runs < study.runs:
+        there["runs"] = study.runs  # more runs of each point: what is there is the beginning of them
+    if clauses := differences(there, here):
+        _refuse(str(path.parent), f"holds the results of another study: {'; '.join(clauses)}. Choose another folder")
+    if made_by != here["version"]:
+        _refuse(str(path.parent), other_version(made_by))
+
+
+def other_version(made_by: object) -> str:
+    """The sentence for rows that other code made."""
+    return (
+        f"the rows are of kafkasim {made_by}, and this is {version()}: rows of two versions do not go together."
+        " Finish with that version, or begin anew in another folder"
+    )
+
+
+def _refuse(where: str, sentence: str) -> NoReturn:
+    raise ScenarioError([Problem(where, sentence)])
