@@ -12,14 +12,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
-from kafkasim.intervals import rule_of_three
 from kafkasim.plots import sentences
 from kafkasim.plots.levels import Scale, averaged_words, scale_of
 from kafkasim.plots.lines import MOST_LINES, Curve, curves_of
-from kafkasim.plots.measure import Cell, Measure, short
-from kafkasim.plots.style import GRID, INK, LEFT, MARKERS, PALETTE, SAFE, bare, footnote, slide
+from kafkasim.plots.measure import Cell, Measure, how_sure, short
+from kafkasim.plots.style import GRID, INK, LEFT, MARKERS, PALETTE, SAFE, bare, footnote, log_ticks, slide
 from kafkasim.study.axis_columns import AxisColumn
 from kafkasim.study.table import StudyTable
+from kafkasim.truth import Floats
 
 MOST_PLACES = 40  # of a numeric axis before it is binned
 MOST_CATEGORIES = 24
@@ -75,7 +75,7 @@ def panel(axis: Axes, measure: Measure, across: Scale, curves: Sequence[Curve], 
     axis.set_ylim(reach.low, reach.high)
     if reach.log:
         axis.set_yscale("log")
-        axis.yaxis.set_minor_locator(NullLocator())
+        log_ticks(axis.yaxis, reach.low, reach.high)
     else:
         axis.yaxis.set_major_locator(MaxNLocator(3 if small else 5))
     axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _place: short(value)))
@@ -89,7 +89,7 @@ def panel(axis: Axes, measure: Measure, across: Scale, curves: Sequence[Curve], 
         places = np.array([level.place for level in curve.levels]) + shift
         _dots(axis, measure, across, curve, places)
         if across.numeric:
-            _line(axis, curve, places, small)
+            _line(axis, curve, places, small, 0.9 * (len(curves) - 1 - number))  # so that lines on one another are seen
         else:
             _whiskers(axis, curve, places, small)
 
@@ -121,10 +121,14 @@ def _across(axis: Axes, across: Scale, small: bool) -> None:
         at = np.log(places) if across.log else np.array(places)
         axis.set_xticks(places, _thinned(across, at, small))
     else:
+        if across.log:
+            log_ticks(axis.xaxis, *axis.get_xlim())
+        else:
+            axis.xaxis.set_major_locator(MaxNLocator(4 if small else 8))
         axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _place: short(value)))
 
 
-def _thinned(across: Scale, at: np.ndarray[tuple[int, ...], np.dtype[np.float64]], small: bool) -> list[str]:
+def _thinned(across: Scale, at: Floats, small: bool) -> list[str]:
     """The words of the levels, without those that would lie on the one before."""
     span = float(at[-1] - at[0]) or 1.0
     inches = 1.5 if small else 9.5
@@ -154,10 +158,10 @@ def _safe_ground(axis: Axes, measure: Measure, across: Scale, curves: Sequence[C
         first = safe.index(True)
         runs = min(cell.runs for curve in curves for cell in curve.cells if cell.none)
         until = next((place for place in range(first, len(safe)) if not safe[place]), len(safe))
-        share = f"no {measure.noun} in {runs} run{'' if runs == 1 else 's'} a point: at most {rule_of_three(runs):.0%} of runs"
+        words = how_sure(measure.noun, runs)
         wide = (edges[until] - edges[first]) / (high - low) if not across.log else np.log(edges[until] / edges[first]) / np.log(high / low)
         axis.annotate(
-            fill(share, max(int(95 * wide), 14)),
+            fill(words, max(int(95 * wide), 14)),
             (edges[first], 1.0),
             xycoords=axis.get_xaxis_transform(),
             xytext=(8, -9),
@@ -168,9 +172,7 @@ def _safe_ground(axis: Axes, measure: Measure, across: Scale, curves: Sequence[C
         )
 
 
-def _dots(
-    axis: Axes, measure: Measure, across: Scale, curve: Curve, places: Sequence[float] | np.ndarray[tuple[int], np.dtype[np.float64]]
-) -> None:
+def _dots(axis: Axes, measure: Measure, across: Scale, curve: Curve, places: Floats) -> None:
     """Each run, beside one another; an event has none, for a run either had it or not."""
     if measure.event:
         return
@@ -188,7 +190,7 @@ def _dots(
         axis.scatter(x, y, s=9, color=curve.colour, alpha=0.22, linewidth=0, zorder=2, rasterized=len(x) > _MANY_DOTS)
 
 
-def _line(axis: Axes, curve: Curve, places: np.ndarray[tuple[int], np.dtype[np.float64]], small: bool) -> None:
+def _line(axis: Axes, curve: Curve, places: Floats, small: bool, under: float) -> None:
     """Band, line, and a mark a level: hollow where no run had any."""
     known = [(x, cell, cell.interval) for x, cell in zip(places, curve.cells, strict=True) if cell.interval is not None]
     if not known:
@@ -199,11 +201,11 @@ def _line(axis: Axes, curve: Curve, places: np.ndarray[tuple[int], np.dtype[np.f
     )
     if len(known) == 1:
         axis.vlines(x, known[0][2].low, known[0][2].high, color=curve.colour, linewidth=2.2, alpha=0.6, zorder=3)
-    axis.plot(x, [i.estimate for _, _, i in known], color=curve.colour, linewidth=1.6 if small else 2.2, zorder=4)
+    axis.plot(x, [i.estimate for _, _, i in known], color=curve.colour, linewidth=(1.6 if small else 2.2) + under, zorder=4)
     _marks(axis, curve, [(x, cell) for x, cell, _ in known], small)
 
 
-def _whiskers(axis: Axes, curve: Curve, places: np.ndarray[tuple[int], np.dtype[np.float64]], small: bool) -> None:
+def _whiskers(axis: Axes, curve: Curve, places: Floats, small: bool) -> None:
     known = [(x, cell, cell.interval) for x, cell in zip(places, curve.cells, strict=True) if cell.interval is not None]
     low, high = [i.low for _, _, i in known], [i.high for _, _, i in known]
     axis.vlines([x for x, _, _ in known], low, high, color=curve.colour, linewidth=2.4, alpha=0.75, zorder=3, gid="whiskers")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.axes import Axes
 
-from kafkasim.plots.measure import Measure, short
+from kafkasim.plots.measure import short
 from kafkasim.plots.style import FAINT, GRID, PALETTE, SAFE
 
 FLOOR = 0.16  # how much of the height is the floor
@@ -74,8 +74,3 @@ def ticks_of(heights: Heights) -> list[float]:
     decades = range(int(np.floor(np.log10(heights.low))), int(np.ceil(np.log10(heights.high))) + 1)
     steps = (1, 3) if len(decades) <= 4 else (1,)
     return [times * 10.0**decade for decade in decades for times in steps if heights.low <= times * 10.0**decade <= heights.high]
-
-
-def nothing_words(measure: Measure, runs: int, bound: float) -> str:
-    """ "no silent loss in 20 runs: at most 15 % of runs"."""
-    return f"no {measure.noun} in {runs} run{'' if runs == 1 else 's'}: at most {bound:.0%} of runs"

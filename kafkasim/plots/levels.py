@@ -47,7 +47,7 @@ class Scale:
     @property
     def name(self) -> str:
         """ "faults.zombie.for, s"."""
-        return f"{self.axis.label}, {self.unit}" if self.unit else self.axis.label
+        return f"{self.axis.label},{NO_BREAK}{self.unit}" if self.unit else self.axis.label
 
     def setting(self, level: Level) -> str:
         """ "acks = all", "faults.zombie.for = 3 s"."""

@@ -163,6 +163,18 @@ def short(value: float) -> str:
     return f"{value:.2g}"
 
 
+def percent(share: float) -> str:
+    """ "37 %"."""
+    return f"{share * 100:.0f}{NO_BREAK}%"
+
+
+def how_sure(noun: str, runs: int) -> str:
+    """What so many runs without it allow to say (the rule of three): "no silent loss in 20 runs: at most 15 % of runs"."""
+    bound = rule_of_three(runs)
+    then = f"at most {percent(bound)} of runs" if bound < 0.9 else "too few to say more"
+    return f"no {noun} in {runs} run{'' if runs == 1 else 's'}: {then}"
+
+
 def refuse(sentence: str) -> ScenarioError:
     """The error of a picture that cannot be drawn."""
     return ScenarioError([Problem("the picture", sentence)])

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kafkasim.plots.levels import varying
-from kafkasim.plots.measure import Cell, Measure, cell_of, measure_of, short
+from kafkasim.plots.measure import NO_BREAK, Cell, Measure, cell_of, measure_of, short
 from kafkasim.study.axis_columns import AxisColumn
 from kafkasim.study.table import StudyTable
 
@@ -53,19 +53,24 @@ def mean(cell: Cell) -> float:
 
 
 def front(offers: Sequence[Offer], what: str) -> list[Offer]:
-    """The Pareto front of loss and cost, from the cheapest on: each is safer than all that are as cheap or cheaper."""
+    """The Pareto front of loss and cost, from the cheapest on: each is safer than all that are as cheap or cheaper.
+
+    What differs by less than a hundredth is alike, or noise would choose.
+    """
     kept: list[Offer] = []
-    for offer in sorted(offers, key=lambda offer: (cost(offer, what), mean(offer.loss), offer.point)):
-        if not kept or mean(offer.loss) < mean(kept[-1].loss):
+    for offer in sorted(offers, key=lambda offer: (float(f"{cost(offer, what):.2g}"), mean(offer.loss), cost(offer, what), offer.point)):
+        if not kept or mean(offer.loss) < 0.99 * mean(kept[-1].loss):
             kept.append(offer)
     return kept
 
 
 def cost(offer: Offer, what: str) -> float:
+    """Less is better: ms of p99 ("latency"), or the throughput with a minus."""
     return mean(offer.latency) if what == "latency" else -mean(offer.throughput)
 
 
 def ends(cell: Cell) -> tuple[float, float]:
+    """The ends of its interval."""
     assert cell.interval is not None, "an offer has all three"
     return cell.interval.low, cell.interval.high
 
@@ -78,15 +83,19 @@ def sentence_of(measure: Measure, offers: Sequence[Offer]) -> str:
     if not safe:
         least = min(offers, key=lambda offer: mean(offer.loss))
         amount = measure.amount(mean(least.loss))
-        return f"No setting is without {measure.noun}; the least is {amount}, at {short(mean(least.latency))} ms of p99"
+        return f"No setting is without {measure.noun}; the least is {amount}, at {ms(mean(least.latency))} of p99"
     quick = min(mean(offer.latency) for offer in safe)
     best = max(mean(offer.throughput) for offer in safe)
-    price = f"{short(quick)} ms of p99 and {short(best)} of {short(most)} records/s"
     if len(safe) == len(offers):
-        return f"No {measure.noun} in any run; the fastest setting has {short(quick)} ms of p99"
+        return f"No {measure.noun} in any run; the fastest setting has {ms(quick)} of p99"
     if fastest.loss.none:
-        return f"Safety costs no latency here: the fastest setting ({short(quick)} ms of p99) has no {measure.noun} in any run"
+        return f"Safety costs no latency here: the fastest setting ({ms(quick)} of p99) has no {measure.noun} in any run"
     return (
-        f"Without {measure.noun}, the best are {price};"
-        f" the fastest setting has {short(mean(fastest.latency))} ms and {measure.amount(mean(fastest.loss))}"
+        f"Without {measure.noun}, p99 is at least {ms(quick)} and throughput at most {short(best)} of {short(most)}{NO_BREAK}records/s;"
+        f" at {ms(mean(fastest.latency))}, {measure.noun} is {measure.amount(mean(fastest.loss))}"
     )
+
+
+def ms(value: float) -> str:
+    """ "12 ms"."""
+    return f"{short(value)}{NO_BREAK}ms"

@@ -15,10 +15,9 @@ from matplotlib.collections import LineCollection
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
-from kafkasim.intervals import rule_of_three
 from kafkasim.plots.heights import FLOOR, heights_of, ticks_of
 from kafkasim.plots.levels import Scale, scale_of
-from kafkasim.plots.measure import NO_BREAK, Cell, Measure, cell_of, short
+from kafkasim.plots.measure import Cell, Measure, cell_of, how_sure, percent, short
 from kafkasim.plots.sentences import nowhere
 from kafkasim.plots.style import FAINT, INK, PALETTE, footnote, ramp, slide, wrapped
 from kafkasim.promises import number
@@ -165,8 +164,8 @@ def _where(axes: Sequence[AxisColumn], known: Indices, none: Mask) -> str:
                 continue
             here, elsewhere = float(none[inside].mean()), float(none[~inside].mean())
             if here - elsewhere > best[0]:
-                there = "none" if elsewhere == 0 else f"{elsewhere:.0%}".replace("%", f"{NO_BREAK}%")
-                share = "all" if here == 1 else f"{here:.0%}".replace("%", f"{NO_BREAK}%")
+                there = "none" if elsewhere == 0 else percent(elsewhere)
+                share = "all" if here == 1 else percent(here)
                 best = (here - elsewhere, f"{share} of those with {scale.setting(level)}, {there} of the others")
     return best[1]
 
@@ -182,7 +181,7 @@ def _how_to_read(
     words = ["A line is a point; darker is more." if measure.bad else "A line is a point; darker is higher."]
     if none.any():
         runs = min(marks[point].runs for point in known)
-        words.append(f"Blue: none in any run (at most {rule_of_three(runs):.0%} of runs). The rarer colour lies on top.")
+        words.append(f"Blue: {how_sure(measure.noun, runs)}. The rarer colour lies on top.")
     if len(known) < table.points:
         words.append(f"{table.points - len(known)} points have no value.")
     if left_out:

@@ -130,9 +130,10 @@ def _mean(cell: Cell) -> float:
 
 
 def _begin(noun: str) -> str:
-    return noun[0].upper() + noun[1:]
+    return noun if noun[1:2].isdigit() else noun[0].upper() + noun[1:]  # p99 is no beginning for a capital
 
 
 def _listed(names: Sequence[str]) -> str:
+    names = [names[0], *(name.partition(" = ")[2] or name for name in names[1:])]
     shown = names if len(names) <= 3 else [*names[:2], f"{len(names) - 2} more"]
     return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"

@@ -12,9 +12,10 @@ from textwrap import fill
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
+from matplotlib.axis import XAxis, YAxis
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from kafkasim.promises import number
 
@@ -84,6 +85,12 @@ def bare(axis: Axes) -> None:
     for side in ("top", "left", "right", "bottom"):
         axis.spines[side].set_visible(False)
     axis.tick_params(colors=FAINT, labelsize=10.5, length=0)
+
+
+def log_ticks(axis: XAxis | YAxis, low: float, high: float) -> None:
+    """Round numbers on a logarithmic axis, more of them where it spans less than two decades."""
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high / low < 100 else (1.0,), numticks=12))
+    axis.set_minor_locator(NullLocator())
 
 
 def save(figure: Figure, path: Path, kind: str = "") -> None:

@@ -10,18 +10,19 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from kafkasim.intervals import rule_of_three
-from kafkasim.plots.heights import Heights, draw_floor, heights_of, nothing_words
+from kafkasim.plots.heights import Heights, draw_floor, heights_of
 from kafkasim.plots.key_table import choose, draw_key, key_height
 from kafkasim.plots.levels import Scale, averaged_words, scale_of
-from kafkasim.plots.measure import Measure, refuse, short
+from kafkasim.plots.measure import Measure, how_sure, refuse, short
 from kafkasim.plots.offers import Offer, chosen_axes, cost, ends, front, mean, offers_of, sentence_of
-from kafkasim.plots.style import FAINT, GRID, INK, LEFT, MARKERS, PALETTE, bare, footnote, slide
+from kafkasim.plots.style import FAINT, GRID, INK, LEFT, MARKERS, PALETTE, bare, footnote, log_ticks, slide
 from kafkasim.study.axis_columns import AxisColumn
 from kafkasim.study.table import StudyTable
 
+_RING = 17  # how far centres of rings are apart at least, in points of 1/72 inch
+_BESIDE = ((0, 0), *((_RING * i * x, _RING * i * y) for i in (1.1, 2.2) for x, y in ((1, 0), (1, 1), (0, 1), (1, -1), (-1, 0), (0, -1))))
 _FEW = 60  # dots, up to which whiskers are drawn in full
 
 
@@ -47,7 +48,7 @@ def draw_trade_off(table: StudyTable, measure: Measure, coloured: AxisColumn | N
         axis = figure.add_axes((0.06 + 0.478 * place, foot, 0.445, top - foot - 0.075))
         bare(axis)
         safe = any(offer.loss.none for offer in offers)
-        draw_floor(axis, heights, nothing_words(measure, runs, rule_of_three(runs)) if place == 0 and safe else "", label=place == 0)
+        draw_floor(axis, heights, how_sure(measure.noun, runs) if place == 0 and safe else "", label=place == 0)
         _panel(axis, what, offers, fronts[place], heights, look, numbers)
         axis.set_xlabel(words + ("  (less is better)" if place == 0 else "  (more is better)"), color=INK, fontsize=12)
     figure.text(LEFT, top - 0.012, measure.scale, color=INK, fontsize=12, va="top")
@@ -81,23 +82,33 @@ def _panel(
     _across(axis, xs)
     line = sorted((abs(cost(offer, what)), heights.of(mean(offer.loss))) for offer in front)
     axis.plot([x for x, _ in line], [y for _, y in line], color=INK, linewidth=1.1, linestyle=(0, (4, 3)), zorder=2.5)
-    for offer in (offer for offer in offers if offer.point in numbers):
-        x, y, on = abs(cost(offer, what)), heights.of(mean(offer.loss)), any(offer is one for one in front)
-        if on:
-            axis.plot(
-                [x], [y], "o", markersize=13, markerfacecolor="white", markeredgecolor=INK, markeredgewidth=1.3, zorder=5, clip_on=False
-            )
-            axis.text(
-                x, y, str(numbers[offer.point]), color=INK, fontsize=9, fontweight="bold", ha="center", va="center_baseline", zorder=6
-            )
+    _number(
+        axis, [(abs(cost(offer, what)), heights.of(mean(offer.loss)), numbers[offer.point]) for offer in front if offer.point in numbers]
+    )
+
+
+def _number(axis: Axes, places: Sequence[tuple[float, float, int]]) -> None:
+    """A numbered ring a point, beside it where another ring is in its place already."""
+    taken: list[tuple[float, float]] = []
+    points = 72 / axis.get_figure(root=True).dpi  # type: ignore[union-attr]  # it has a figure
+    for x, y, number in places:
+        right, up = axis.transData.transform((x, y)) * points
+        free = (off for off in _BESIDE if all(np.hypot(right + off[0] - a, up + off[1] - b) > _RING for a, b in taken))
+        aside = next(free, _BESIDE[0])
+        taken.append((right + aside[0], up + aside[1]))
+        axis.annotate(
+            str(number), (x, y), xytext=aside, textcoords="offset points", color=INK, fontsize=9, fontweight="bold", ha="center",
+            va="center_baseline", zorder=6, bbox={"boxstyle": "circle,pad=0.25", "facecolor": "white", "edgecolor": INK, "linewidth": 1.2},
+            arrowprops={"arrowstyle": "-", "color": INK, "linewidth": 0.8} if any(aside) else None, annotation_clip=False,
+        )  # fmt: skip
 
 
 def _across(axis: Axes, xs: np.ndarray[tuple[int], np.dtype[np.float64]]) -> None:
     low, high = float(xs.min()), float(xs.max())
     if low > 0 and high / low > 15:
         axis.set_xscale("log")
-        axis.xaxis.set_minor_locator(NullLocator())
         axis.set_xlim(low / 1.25, high * 1.25)
+        log_ticks(axis.xaxis, low, high)
     else:
         room = (high - low) * 0.06 or max(high * 0.1, 0.5)
         axis.set_xlim(low - room, high + room)
