@@ -15,12 +15,13 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 from kafkasim.plots import sentences
 from kafkasim.plots.levels import Scale, averaged_words, scale_of
 from kafkasim.plots.lines import MOST_LINES, Curve, curves_of
-from kafkasim.plots.measure import Cell, Measure, how_sure, short
-from kafkasim.plots.style import GRID, INK, LEFT, MARKERS, PALETTE, SAFE, bare, footnote, log_ticks, slide
+from kafkasim.plots.measure import Cell, Measure, exact, how_sure
+from kafkasim.plots.style import GRID, INK, LEFT, MARKERS, PALETTE, SAFE, bare, clipped, footnote, log_ticks, slide, wrapped
 from kafkasim.study.axis_columns import AxisColumn
 from kafkasim.study.table import StudyTable
 from kafkasim.truth import Floats
 
+TURN, TURNED_LETTERS = 40, 20  # of the names of categories that stand aslant: degrees, and how much of them is shown
 MOST_PLACES = 40  # of a numeric axis before it is binned
 MOST_CATEGORIES = 24
 _MANY_DOTS = 4000
@@ -35,8 +36,7 @@ def draw_curve(table: StudyTable, measure: Measure, x: AxisColumn, lines: AxisCo
     shown = [scale for scale in (across, split) if scale is not None]
     averaged = averaged_words(table, shown, marks)
     figure, top = slide(title or sentences.of_curves(measure, across, curves), " · ".join([*under, *([averaged] if averaged else [])]))
-    long_words = any(len(level.words) > 9 for level in across.levels) and not across.numeric
-    bottom = 0.2 if long_words and len(across.levels) > 8 else 0.155
+    bottom = 0.265 if is_turned(across, small=False) else 0.155
     right = 0.17 if split is not None else 0.04
     axis = figure.add_axes((0.075, bottom, 1 - 0.075 - right, top - bottom - 0.06))
     panel(axis, measure, across, curves, reach_of(measure, curves))
@@ -78,7 +78,7 @@ def panel(axis: Axes, measure: Measure, across: Scale, curves: Sequence[Curve], 
         log_ticks(axis.yaxis, reach.low, reach.high)
     else:
         axis.yaxis.set_major_locator(MaxNLocator(3 if small else 5))
-    axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _place: short(value)))
+    axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _place: exact(value)))
     axis.grid(axis="y", color=GRID, linewidth=0.9)
     axis.set_axisbelow(True)
     _across(axis, across, small)
@@ -105,9 +105,11 @@ def _across(axis: Axes, across: Scale, small: bool) -> None:
     if not across.numeric:
         axis.set_xlim(-0.6, max(len(places), 1) - 0.4)
         width = 7 if small else max(int(130 / max(len(places), 1)), 9)
-        turned = (len(places) > 8 and max(len(level.words) for level in across.levels) > 9) or (small and len(places) > 4)
-        words = [level.words if turned else fill(level.words, width) for level in across.levels]
-        axis.set_xticks(places, words, rotation=28 if turned else 0, ha="right" if turned else "center")
+        turned = is_turned(across, small)
+        words = [
+            clipped(level.words, 16 if small else TURNED_LETTERS) if turned else wrapped(level.words, width) for level in across.levels
+        ]
+        axis.set_xticks(places, words, rotation=TURN if turned else 0, ha="right" if turned else "center", rotation_mode="anchor")
         return
     if across.log:
         axis.set_xscale("log")
@@ -125,7 +127,13 @@ def _across(axis: Axes, across: Scale, small: bool) -> None:
             log_ticks(axis.xaxis, *axis.get_xlim())
         else:
             axis.xaxis.set_major_locator(MaxNLocator(4 if small else 8))
-        axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _place: short(value)))
+        axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _place: exact(value)))
+
+
+def is_turned(across: Scale, small: bool) -> bool:
+    """Whether the names of categories stand aslant: many, or long for the room that each has."""
+    room = (5.5 if small else 10.0) / max(len(across.levels), 1) / (0.075 if small else 0.09)  # letters
+    return not across.numeric and max((len(level.words) for level in across.levels), default=0) > max(room, 4) * 2.5
 
 
 def _thinned(across: Scale, at: Floats, small: bool) -> list[str]:
@@ -238,13 +246,13 @@ def _name_lines(axis: Axes, curves: Sequence[Curve], split: Scale) -> None:
             ends.append((float(axis.transAxes.inverted().transform(place)[1]), curve))
     ends.sort(key=lambda end: (end[0], end[1].look))
     tall = axis.get_position().height * axis.get_figure(root=True).get_figheight()  # type: ignore[union-attr]  # it has a figure
-    words = [fill(with_name(curve, split), 24) for _, curve in ends]
+    words = [wrapped(with_name(curve, split), 18) for _, curve in ends]
     heights = [(0.21 * len(text.splitlines()) + 0.06) / tall for text in words]
     for (_, curve), text, y in zip(ends, words, apart([end for end, _ in ends], heights), strict=True):
         axis.text(
             1.012, y, text, color=curve.colour, fontsize=11.5, fontweight="bold", va="center", transform=axis.transAxes, linespacing=1.1
         )
-    axis.text(1.012, 1.035, fill(split.axis.label, 26), color=INK, fontsize=12, va="bottom", transform=axis.transAxes)
+    axis.text(1.012, 1.035, wrapped(split.axis.label, 21), color=INK, fontsize=12, va="bottom", transform=axis.transAxes)
 
 
 def with_name(curve: Curve, split: Scale) -> str:

@@ -6,7 +6,6 @@ A cell without any loss is white, so that none and little never look alike; a co
 from __future__ import annotations
 
 from collections.abc import Sequence
-from textwrap import fill
 
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
@@ -16,9 +15,10 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
 from kafkasim.plots import sentences
+from kafkasim.plots.curve import TURN, TURNED_LETTERS
 from kafkasim.plots.levels import Scale, averaged_words, common, scale_of
-from kafkasim.plots.measure import Cell, Measure, cell_of, short
-from kafkasim.plots.style import FAINT, INK, LAG, bare, footnote, ramp, slide
+from kafkasim.plots.measure import Cell, Measure, cell_of, exact, short
+from kafkasim.plots.style import FAINT, INK, LAG, bare, clipped, footnote, ramp, slide, wrapped
 from kafkasim.promises import number
 from kafkasim.study.axis_columns import AxisColumn
 from kafkasim.study.table import StudyTable
@@ -40,9 +40,9 @@ def draw_heatmap(table: StudyTable, measure: Measure, x: AxisColumn, y: AxisColu
     averaged = averaged_words(table, (across, up), [cell for _, cell in named])
     figure, top = slide(title or sentences.of_cells(measure, named), " · ".join([*under, *([averaged] if averaged else [])]))
     width = max(len(level.words) for level in up.levels)
-    left = 0.055 + 0.0065 * min(width, 34)
+    left = 0.055 + 0.0065 * min(width, 26)
     turned = len(across.levels) * max(len(level.words) for level in across.levels) > 110
-    bottom = 0.21 if turned else 0.15
+    bottom = 0.265 if turned else 0.15
     axis = figure.add_axes((left, bottom, 0.895 - left, top - bottom - 0.055))
     shade = _shade(measure, [cell for _, cell in named])
     _cells(axis, measure, grid, shade)
@@ -97,12 +97,20 @@ def _cells(axis: Axes, measure: Measure, grid: Sequence[Sequence[Cell]], shade: 
 def _ticks(axis: Axes, across: Scale, up: Scale, turned: bool) -> None:
     bare(axis)
     wide = max(int(120 / max(len(across.levels), 1)), 8)
-    words = [level.words if turned else fill(level.words, wide) for level in across.levels]
-    axis.set_xticks(range(len(words)), words, rotation=30 if turned else 0, ha="right" if turned else "center", rotation_mode="anchor")
-    axis.set_yticks(range(len(up.levels)), [level.words for level in up.levels])
+    words = [clipped(level.words, TURNED_LETTERS) if turned else wrapped(level.words, wide) for level in across.levels]
+    axis.set_xticks(range(len(words)), words, rotation=TURN if turned else 0, ha="right" if turned else "center", rotation_mode="anchor")
+    axis.set_yticks(range(len(up.levels)), [clipped(level.words, 26) for level in up.levels])
     axis.set_xlabel(across.name, color=INK, fontsize=12, labelpad=7)
     axis.annotate(
-        up.name, (0, 1), xycoords="axes fraction", xytext=(0, 8), textcoords="offset points", color=INK, fontsize=12, va="bottom", ha="left"
+        clipped(up.name, 60),
+        (0, 1),
+        xycoords="axes fraction",
+        xytext=(0, 8),
+        textcoords="offset points",
+        color=INK,
+        fontsize=12,
+        va="bottom",
+        ha="left",
     )
 
 
@@ -116,7 +124,7 @@ def _colour_bar(figure: Figure, axis: Axes, measure: Measure, shade: Normalize) 
         bar.yaxis.set_minor_locator(NullLocator())
     else:
         bar.yaxis.set_major_locator(MaxNLocator(5))
-    bar.yaxis.set_major_formatter(FuncFormatter(lambda value, _place: short(value)))
+    bar.yaxis.set_major_formatter(FuncFormatter(lambda value, _place: exact(value)))
     bar.spines["outline"].set_visible(False)
     figure.text(0.97, place.y1 + 8 / 72 / figure.get_figheight(), measure.scale, color=INK, fontsize=12, ha="right", va="bottom")
 

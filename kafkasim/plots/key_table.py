@@ -8,12 +8,13 @@ from typing import Protocol, TypeVar
 from matplotlib.figure import Figure
 
 from kafkasim.plots.measure import Cell, Measure, short
-from kafkasim.plots.style import FAINT, INK, LEFT
+from kafkasim.plots.style import FAINT, INK, LEFT, clipped
 from kafkasim.study.axis_columns import AxisColumn
 
 ROW = 0.235  # inches
 _MOST = 8
 _MOST_SETTINGS = 7
+_ROOM = 112  # letters for all settings
 _LETTER = 0.0062  # of the width, at the size of the table
 
 Item = TypeVar("Item")
@@ -54,15 +55,17 @@ def key_height(rows: int) -> float:
 def draw_key(figure: Figure, settings: Sequence[AxisColumn], measure: Measure, rows: Sequence[Row], top: float) -> None:
     """From `top` (0 … 1) down."""
     inches = figure.get_figheight()
-    axes = settings[:_MOST_SETTINGS]
-    left = settings[_MOST_SETTINGS:]
+    axes = list(settings[:_MOST_SETTINGS])
+    while len(axes) > 1 and sum(_letters(axis, rows) for axis in axes) > _ROOM:
+        axes.pop()
+    left = len(settings) - len(axes)
     heads = ["", *(_broken(axis.label) for axis in axes), measure.noun, "p99, ms", "records/s"]
     lines = [
         [str(place + 1), *(_clip(axis.written[row.point]) for axis in axes), _value(row.loss), _value(row.latency), _value(row.throughput)]
         for place, row in enumerate(rows)
     ]
     if left:
-        heads[len(axes)] += f"\n(+ {len(left)} more)"
+        heads[len(axes)] += f"\n(+ {left} more)"
     widths = [max(len(part) for text in column for part in text.split("\n")) for column in zip(heads, *lines, strict=True)]
     spare = max((0.955 - LEFT) / _LETTER - sum(widths), 0.0) / len(widths)
     places, x = [], LEFT
@@ -77,8 +80,15 @@ def draw_key(figure: Figure, settings: Sequence[AxisColumn], measure: Measure, r
             figure.text(place, y, text, color=INK, fontsize=10, va="center", fontweight="bold" if place == LEFT else "normal")
 
 
+def _letters(axis: AxisColumn, rows: Sequence[Row]) -> int:
+    """How wide its column is, with the gap behind it."""
+    texts = [*_broken(axis.label).split("\n"), *(_clip(axis.written[row.point]) for row in rows)]
+    return max(len(text) for text in texts) + 3
+
+
 def _broken(label: str) -> str:
     """A long label on two lines, broken at the dot nearest its middle."""
+    label = clipped(label, 40)
     dots = [place for place, letter in enumerate(label) if letter == "."]
     if len(label) <= 12 or not dots:
         return label
@@ -87,7 +97,7 @@ def _broken(label: str) -> str:
 
 
 def _clip(text: str) -> str:
-    return text if len(text) <= 16 else f"{text[:15]}…"
+    return clipped(text, 16)
 
 
 def _value(cell: Cell) -> str:

@@ -12,12 +12,14 @@ from typing import Any
 import numpy as np
 
 from kafkasim.plots.measure import NO_BREAK, Cell, Measure, cell_of, refuse, short
+from kafkasim.plots.style import clipped
 from kafkasim.promises import number
 from kafkasim.study.axis_columns import AxisColumn
 from kafkasim.study.table import StudyTable
 from kafkasim.truth import Floats
 
-_LONGEST = 34
+_LONGEST = 40
+_TOGETHER = 40  # letters, up to which a name and its value stay on one line
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,8 @@ class Scale:
 
     def setting(self, level: Level) -> str:
         """ "acks = all", "faults.zombie.for = 3 s"."""
-        return f"{self.axis.label} = {self.value(level)}"
+        text = f"{self.axis.label} = {self.value(level)}"
+        return text.replace(" ", NO_BREAK) if len(text) <= _TOGETHER else text
 
     def value(self, level: Level) -> str:
         """ "all", "3 s"."""
@@ -63,7 +66,7 @@ def scale_of(axis: AxisColumn, most: int, bins: int = 12) -> Scale:
     if not axis.numeric:
         keys = list(dict.fromkeys(axis.written))
         members = {key: tuple(i for i, text in enumerate(axis.written) if text == key) for key in keys[:most]}
-        levels = tuple(Level(float(place), _clip(key), points) for place, (key, points) in enumerate(members.items()))
+        levels = tuple(Level(float(place), clipped(key, _LONGEST), points) for place, (key, points) in enumerate(members.items()))
         return Scale(axis, False, False, levels, left_out=max(len(keys) - most, 0))
     places, unit = numbers(axis)
     known = np.flatnonzero(~np.isnan(places))
@@ -91,10 +94,6 @@ def numbers(axis: AxisColumn) -> tuple[Floats, str]:
 def plain(value: float) -> str:
     """A level as one would write it: 30 000, 3, 0.25."""
     return number(int(value)).replace(" ", NO_BREAK) if float(value).is_integer() and abs(value) < 1e15 else f"{value:.3g}"
-
-
-def _clip(text: str) -> str:
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
 # ---------------------------------------------------------------------------------------------------- which axis for what
@@ -147,7 +146,8 @@ def averaged_words(table: StudyTable, shown: Sequence[Scale], marks: Sequence[Ce
         for axis in varying(table)
         if any(len({axis.written[point] for point in mark.points}) > 1 for mark in marks)
     ]
-    return f"each mark is the mean over {', '.join(inside)}" if inside else ""
+    shown_names = inside if len(inside) <= 4 else [*inside[:3], f"{len(inside) - 3} more axes"]
+    return f"each mark is the mean over {', '.join(shown_names)}" if inside else ""
 
 
 def need_axes(table: StudyTable, kind: str, least: int) -> list[AxisColumn]:
@@ -155,6 +155,5 @@ def need_axes(table: StudyTable, kind: str, least: int) -> list[AxisColumn]:
     axes = varying(table)
     if len(axes) < least:
         have = f"this study varies {', '.join(axis.label for axis in axes)} only" if axes else "this study varies nothing"
-        other = "curve" if axes or least == 1 else "curve, which draws a single point too"
-        raise refuse(f"a {kind} needs {least} axes that vary, and {have}; draw a {other}")
+        raise refuse(f"`{kind}` needs at least {least} axes that vary, and {have}; draw a `curve`")
     return axes

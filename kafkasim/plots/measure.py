@@ -163,6 +163,11 @@ def short(value: float) -> str:
     return f"{value:.2g}"
 
 
+def exact(value: float) -> str:
+    """A tick of a scale, as it stands: 12 000, 11.25."""
+    return short(value) if abs(value) >= 1000 and float(value).is_integer() else f"{value:.5g}"
+
+
 def percent(share: float) -> str:
     """ "37 %"."""
     return f"{share * 100:.0f}{NO_BREAK}%"

@@ -18,8 +18,8 @@ from matplotlib.figure import Figure
 from kafkasim.plots.heights import FLOOR, heights_of, ticks_of
 from kafkasim.plots.levels import Scale, scale_of
 from kafkasim.plots.measure import Cell, Measure, cell_of, how_sure, percent, short
-from kafkasim.plots.sentences import nowhere
-from kafkasim.plots.style import FAINT, INK, PALETTE, footnote, ramp, slide, wrapped
+from kafkasim.plots.sentences import begin, nowhere
+from kafkasim.plots.style import FAINT, INK, PALETTE, clipped, footnote, ramp, slide, wrapped
 from kafkasim.promises import number
 from kafkasim.study.axis_columns import AxisColumn
 from kafkasim.study.table import StudyTable
@@ -47,13 +47,15 @@ def draw_parallel(table: StudyTable, measure: Measure, axes: Sequence[AxisColumn
     means = np.array([mark.interval.estimate for mark in marks if mark.interval is not None])
     none = np.array([marks[point].none for point in known], np.bool_) & measure.bad
     figure, top = slide(title or _sentence(measure, axes, known, means, none), " · ".join(under))
-    axis = figure.add_axes((0.055, 0.115, 0.875, top - 0.115 - 0.095))
     shown = axes[:_MOST_AXES]
     rank = np.argsort(np.argsort(means, kind="stable"), kind="stable")
     uprights = [_upright(scale_of(one, _FEW_LEVELS, _FEW_LEVELS), one, known, rank) for one in shown]
     outcome = _outcome(measure, means)
+    letters = min(max(int(112 / (len(shown) + 1)), 9), 22)
+    head = max(len(wrapped(upright.name, letters).splitlines()) for upright in [*uprights, outcome])
+    axis = figure.add_axes((0.055, 0.115, 0.875, top - 0.115 - 0.035 - 0.027 * head))
     _lines(axis, measure, [*uprights, outcome], means, none)
-    _uprights(axis, [*uprights, outcome])
+    _uprights(axis, [*uprights, outcome], letters)
     footnote(figure, _how_to_read(table, measure, marks, known, none, len(axes) - len(shown)))
     return figure
 
@@ -83,7 +85,7 @@ def _upright(scale: Scale, column: AxisColumn, known: Indices, rank: Indices) ->
 def _outcome(measure: Measure, means: Floats) -> Upright:
     """The outcome at the right: none at all in the floor, fanned out, the rest above it."""
     if not measure.bad:
-        low, high = float(means.min(initial=0.0)), float(means.max(initial=1.0))
+        low, high = (float(means.min()), float(means.max())) if len(means) else (0.0, 1.0)
         ends = [(0.0, short(low)), (0.5, short((low + high) / 2)), (1.0, short(high))]
         return Upright(measure.scale, (means - low) / ((high - low) or 1.0), tuple(ends))
     heights = heights_of(list(means))
@@ -112,11 +114,10 @@ def _lines(axis: Axes, measure: Measure, uprights: Sequence[Upright], means: Flo
         axis.add_collection(LineCollection(list(paths[indices]), colors=colours, linewidths=width + 0.4 * (above == 3.0), zorder=above))
 
 
-def _uprights(axis: Axes, uprights: Sequence[Upright]) -> None:
+def _uprights(axis: Axes, uprights: Sequence[Upright], letters: int) -> None:
     axis.set_xlim(-0.04 * len(uprights), len(uprights) - 1 + 0.02 * len(uprights))
     axis.set_ylim(-0.02, 1.02)
     axis.set_axis_off()
-    letters = max(int(118 / len(uprights)), 9)
     for place, upright in enumerate(uprights):
         axis.vlines(place, 0, 1, color=FAINT, linewidth=1.2, zorder=4)
         last = place == len(uprights) - 1
@@ -132,23 +133,24 @@ def _uprights(axis: Axes, uprights: Sequence[Upright]) -> None:
         )
         for height, words in upright.ticks:
             axis.text(
-                place + 0.012 * len(uprights) * (1 if last else -1), height, words[: letters + 2], color=INK, fontsize=10, va="center",
+                place + 0.012 * len(uprights) * (1 if last else -1), height, clipped(words, min(max(letters - 2, 9), 14)), color=INK, fontsize=10, va="center",
                 ha="left" if last else "right", zorder=5,
                 bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 1.0},
             )  # fmt: skip
 
 
 def _sentence(measure: Measure, axes: Sequence[AxisColumn], known: Indices, means: Floats, none: Mask) -> str:
-    noun = f"{measure.noun[0].upper()}{measure.noun[1:]}"
     if not len(known):
         return f"No run has a {measure.noun}"
     least, most = measure.amount(float(means.min())), measure.amount(float(means.max()))
     safe = int(none.sum())
     if safe == len(known):
         return nowhere(measure, len(known))
+    if least == most:
+        return f"{begin(measure.noun)} is {most} at each of {number(len(known))} points"
     if not safe:
-        return f"{noun} goes from {least} to {most} over {number(len(known))} points"
-    words = f"{number(safe)} of {number(len(known))} points have no {measure.noun} in any run"
+        return f"{begin(measure.noun)} goes from {least} to {most} over {number(len(known))} points"
+    words = f"{number(safe)} of {number(len(known))} points {'has' if safe == 1 else 'have'} no {measure.noun} in any run"
     where = _where(axes, known, none)
     return f"{words}: {where}" if where else f"{words}; the worst has {most}"
 

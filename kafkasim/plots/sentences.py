@@ -20,6 +20,8 @@ def of_curves(measure: Measure, across: Scale, curves: Sequence[Curve]) -> str:
         return f"No run has a {measure.noun}: {_nothing(measure)}"
     if measure.bad and all(mark.none for mark in marks):
         return nowhere(measure, len(marks))
+    if same := everywhere(measure, marks):
+        return same
     if len(curves) == 1:
         return _of_one(measure, across, curves[0])
     names = [_line_name(curve) for curve in curves]
@@ -32,18 +34,18 @@ def of_curves(measure: Measure, across: Scale, curves: Sequence[Curve]) -> str:
     if measure.bad and never and len(never) < len(curves):
         return f"No {measure.noun} in any run with {_listed(never)}; up to {worst}"
     if measure.bad:
-        return f"{_begin(measure.noun)} reaches {worst}"
+        return f"{begin(measure.noun)} reaches {worst}"
     level, curve, least = min(
         ((level, curve, _mean(cell)) for curve in curves for level, cell in zip(curve.levels, curve.cells, strict=True) if cell.interval),
         key=lambda found: found[2],
     )
-    return f"{_begin(measure.noun)} goes from {measure.amount(least)} with {_line_name(curve)} at {across.setting(level)} to {worst}"
+    return f"{begin(measure.noun)} goes from {measure.amount(least)} with {_line_name(curve)} at {across.setting(level)} to {worst}"
 
 
 def _of_one(measure: Measure, across: Scale, curve: Curve) -> str:
     known = [(level, cell) for level, cell in zip(curve.levels, curve.cells, strict=True) if cell.interval is not None]
     if len(known) == 1:
-        return f"{_begin(measure.noun)} is {measure.amount(_mean(known[0][1]))} at {across.setting(known[0][0])}"
+        return f"{begin(measure.noun)} is {measure.amount(_mean(known[0][1]))} at {across.setting(known[0][0])}"
     calm = [cell.none for _, cell in known]
     if measure.bad and across.numeric:
         first = calm.index(False)
@@ -53,12 +55,10 @@ def _of_one(measure: Measure, across: Scale, curve: Curve) -> str:
         if last < len(calm) - 1 and not any(calm[: last + 1]):
             return f"No {measure.noun} from {across.setting(known[last + 1][0])} on; {_tail(measure, across, known[: last + 1])}"
     low, high = min(known, key=lambda pair: _mean(pair[1])), max(known, key=lambda pair: _mean(pair[1]))
-    if _mean(low[1]) == _mean(high[1]):
-        return f"{_begin(measure.noun)} is {measure.amount(_mean(low[1]))} at each value of {across.axis.label}"
     if across.numeric and (slope := _slope(measure, across, known)):
-        return f"{_begin(measure.noun)} {slope}"
+        return f"{begin(measure.noun)} {slope}"
     return (
-        f"{_begin(measure.noun)} goes from {measure.amount(_mean(low[1]))} at {across.setting(low[0])}"
+        f"{begin(measure.noun)} goes from {measure.amount(_mean(low[1]))} at {across.setting(low[0])}"
         f" to {measure.amount(_mean(high[1]))} at {across.setting(high[0])}"
     )
 
@@ -102,19 +102,27 @@ def of_cells(measure: Measure, marks: Sequence[tuple[str, Cell]]) -> str:
         return f"No run has a {measure.noun}: {_nothing(measure)}"
     if measure.bad and all(cell.none for _, cell in known):
         return nowhere(measure, len(known))
+    if same := everywhere(measure, [cell for _, cell in known]):
+        return same
     low, high = min(known, key=lambda mark: _mean(mark[1])), max(known, key=lambda mark: _mean(mark[1]))
     if not measure.bad:
-        return (
-            f"{_begin(measure.noun)} goes from {measure.amount(_mean(low[1]))} ({low[0]}) to {measure.amount(_mean(high[1]))} ({high[0]})"
-        )
+        return f"{begin(measure.noun)} goes from {measure.amount(_mean(low[1]))} ({low[0]}) to {measure.amount(_mean(high[1]))} ({high[0]})"
     calm = sum(cell.none for _, cell in known)
-    none = f"No {measure.noun} in {calm} of {len(known)} combinations" if calm else f"{_begin(measure.noun)} in every combination"
+    none = f"No {measure.noun} in {calm} of {len(known)} combinations" if calm else f"{begin(measure.noun)} in every combination"
     return f"{none}; the most is {measure.amount(_mean(high[1]))}, with {high[0]}"
 
 
 def nowhere(measure: Measure, marks: int) -> str:
     """Nothing anywhere."""
-    return f"No {measure.noun} in any run" + (f", at none of {marks} points" if marks > 1 else "")
+    return f"No {measure.noun} in any run" + (f" at any of {marks} points" if marks > 1 else "")
+
+
+def everywhere(measure: Measure, marks: Sequence[Cell]) -> str:
+    """ "Silent loss is 100 % of records at each of 12 points", where all are alike; else empty."""
+    means = [mark.interval.estimate for mark in marks if mark.interval is not None]
+    if len(means) < 2 or min(means) != max(means):
+        return ""
+    return f"{begin(measure.noun)} is {measure.amount(means[0])} at each of {len(means)} points"
 
 
 def _nothing(measure: Measure) -> str:
@@ -129,11 +137,12 @@ def _mean(cell: Cell) -> float:
     return cell.interval.estimate if cell.interval is not None else float("nan")
 
 
-def _begin(noun: str) -> str:
+def begin(noun: str) -> str:
+    """With a capital."""
     return noun if noun[1:2].isdigit() else noun[0].upper() + noun[1:]  # p99 is no beginning for a capital
 
 
 def _listed(names: Sequence[str]) -> str:
-    names = [names[0], *(name.partition(" = ")[2] or name for name in names[1:])]
+    names = [names[0], *(name.replace(NO_BREAK, " ").partition(" = ")[2].replace(" ", NO_BREAK) or name for name in names[1:])]
     shown = names if len(names) <= 3 else [*names[:2], f"{len(names) - 2} more"]
     return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"

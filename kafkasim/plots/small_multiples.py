@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from kafkasim.plots import sentences
-from kafkasim.plots.curve import panel, reach_of
+from kafkasim.plots.curve import is_turned, panel, reach_of
 from kafkasim.plots.levels import Level, Scale, averaged_words, common, scale_of
 from kafkasim.plots.lines import MOST_LINES, Curve, curves_of
 from kafkasim.plots.measure import Cell, Measure
@@ -48,9 +48,9 @@ def _panels(
     figure: Figure, measure: Measure, across: Scale, grid: Sequence[Sequence[list[Curve]]], top: float, rows: Scale | None, columns: Scale
 ) -> None:
     reach = reach_of(measure, [curve for row in grid for curves in row for curve in curves])
-    left, right, bottom = 0.06, 0.895 if rows is not None else 0.975, 0.125
+    turned = is_turned(across, small=True)
+    left, right, bottom = 0.06, 0.895 if rows is not None else 0.975, 0.2 if turned else 0.125
     wide, tall = (right - left) / len(columns.levels), (top - bottom) / len(grid)
-    crowded = not across.numeric and max(len(level.words) for level in across.levels) * len(across.levels) > 130 * wide
     for down, row in enumerate(grid):
         for along, curves in enumerate(row):
             last = down == len(grid) - 1
@@ -58,7 +58,7 @@ def _panels(
             axis = figure.add_axes(place)
             panel(axis, measure, across, curves, reach, small=True)
             axis.tick_params(labelsize=9, labelleft=along == 0, labelbottom=last)
-            if crowded:
+            if turned:
                 axis.tick_params(axis="x", labelsize=7.5)
             if down == 0:
                 _head(axis, columns, along, int(wide * 130))

@@ -6,6 +6,7 @@ measure how far.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from textwrap import fill
@@ -44,28 +45,44 @@ def ramp(family: str) -> LinearSegmentedColormap:
 def slide(title: str, under: str, height: float = HEIGHT) -> tuple[Figure, float]:
     """An empty slide with its title and the small line under it; and how far up (0 … 1) there is room for panels."""
     figure = Figure(figsize=(WIDTH, height), dpi=120, facecolor="white")
-    title, under = fill(title, 90), fill(under, 152)
-    figure.text(LEFT, 1 - 0.25 / height, title, color=INK, fontsize=17, fontweight="bold", va="top", linespacing=1.25)
-    down = 0.36 + 0.33 * len(title.splitlines())
+    title, size = _fill(title, 90), 17.0
+    if len(title.splitlines()) > 2:
+        title, size = _fill(" ".join(title.split("\n")), 104), 13.5
+    under = _fill(under, 140)
+    figure.text(LEFT, 1 - 0.25 / height, title, color=INK, fontsize=size, fontweight="bold", va="top", linespacing=1.25)
+    down = 0.36 + 0.33 * size / 17 * len(title.splitlines())
     figure.text(LEFT, 1 - down / height, under, color=FAINT, fontsize=12, va="top", linespacing=1.3)
     return figure, 1 - (down + 0.22 * len(under.splitlines()) + 0.12) / height
+
+
+def _fill(text: str, letters: int) -> str:
+    return fill(text, letters, break_on_hyphens=False)
 
 
 def footnote(figure: Figure, sentence: str) -> None:
     """What the reader has to know to read it right, small at the bottom; at most two lines."""
     inches = figure.get_figheight()
-    lines = fill(sentence, 190).splitlines()[:2]
+    lines = _fill(sentence, 180).splitlines()[:2]
     figure.text(LEFT, 0.12 / inches, "\n".join(lines), color=FAINT, fontsize=9.5, va="bottom", linespacing=1.3)
 
 
 def wrapped(name: str, letters: int) -> str:
-    """A dotted name on as many lines as it needs, broken behind dots, commas and spaces."""
+    """A dotted name on as many lines as it needs: broken behind dots, commas, hyphens and spaces, and where it must."""
     lines = [""]
-    for part in name.replace(".", ".\0").replace(" ", " \0").split("\0"):
-        if len(lines[-1]) + len(part) > letters and lines[-1]:
+    for part in re.split(r"(?<=[.,\- ])", name):
+        if lines[-1] and len(lines[-1]) + len(part.rstrip()) > letters:
             lines.append("")
         lines[-1] += part
-    return "\n".join(line.strip() for line in lines)
+        while len(lines[-1].rstrip()) > letters:
+            lines[-1:] = [lines[-1][:letters], lines[-1][letters:]]
+    return "\n".join(line.strip(" ") for line in lines)
+
+
+def clipped(text: str, letters: int) -> str:
+    """Without its middle, where it is too long: what tells two long words apart is as often their ends as their beginnings."""
+    if len(text) <= letters:
+        return text
+    return f"{text[: letters - letters // 2 - 1]}…{text[len(text) - letters // 2 :]}"
 
 
 def dress(axis: Axes, right: bool = False) -> None:
@@ -88,8 +105,9 @@ def bare(axis: Axes) -> None:
 
 
 def log_ticks(axis: XAxis | YAxis, low: float, high: float) -> None:
-    """Round numbers on a logarithmic axis, more of them where it spans less than two decades."""
-    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high / low < 100 else (1.0,), numticks=12))
+    """Round numbers on a logarithmic axis, more of them where it spans few decades."""
+    subs = (1.0, 2.0, 5.0) if high / low < 30 else (1.0, 3.0) if high / low < 3000 else (1.0,)
+    axis.set_major_locator(LogLocator(subs=subs, numticks=12))
     axis.set_minor_locator(NullLocator())
 
 

@@ -15,9 +15,9 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from kafkasim.plots.heights import Heights, draw_floor, heights_of
 from kafkasim.plots.key_table import choose, draw_key, key_height
 from kafkasim.plots.levels import Scale, averaged_words, scale_of
-from kafkasim.plots.measure import Measure, how_sure, refuse, short
+from kafkasim.plots.measure import Measure, exact, how_sure, refuse
 from kafkasim.plots.offers import Offer, chosen_axes, cost, ends, front, mean, offers_of, sentence_of
-from kafkasim.plots.style import FAINT, GRID, INK, LEFT, MARKERS, PALETTE, bare, footnote, log_ticks, slide
+from kafkasim.plots.style import FAINT, GRID, INK, LEFT, MARKERS, PALETTE, bare, clipped, footnote, log_ticks, slide
 from kafkasim.study.axis_columns import AxisColumn
 from kafkasim.study.table import StudyTable
 
@@ -81,7 +81,8 @@ def _panel(
         )  # fmt: skip
     _across(axis, xs)
     line = sorted((abs(cost(offer, what)), heights.of(mean(offer.loss))) for offer in front)
-    axis.plot([x for x, _ in line], [y for _, y in line], color=INK, linewidth=1.1, linestyle=(0, (4, 3)), zorder=2.5)
+    steps = "steps-post" if what == "latency" else "steps-pre"  # between two of the front, the best is what the cheaper one gives
+    axis.plot(*zip(*line, strict=True), color=INK, linewidth=1.1, linestyle=(0, (4, 3)), drawstyle=steps, zorder=2.5, gid="front")
     _number(
         axis, [(abs(cost(offer, what)), heights.of(mean(offer.loss)), numbers[offer.point]) for offer in front if offer.point in numbers]
     )
@@ -113,7 +114,7 @@ def _across(axis: Axes, xs: np.ndarray[tuple[int], np.dtype[np.float64]]) -> Non
         room = (high - low) * 0.06 or max(high * 0.1, 0.5)
         axis.set_xlim(low - room, high + room)
         axis.xaxis.set_major_locator(MaxNLocator(6))
-    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _place: short(value)))
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _place: exact(value)))
     axis.grid(axis="x", color=GRID, linewidth=0.9)
     axis.set_axisbelow(True)
 
@@ -121,10 +122,11 @@ def _across(axis: Axes, xs: np.ndarray[tuple[int], np.dtype[np.float64]]) -> Non
 def _colours(figure: Figure, scale: Scale, y: float) -> None:
     """What a colour means: the levels in their colours, above the right panel."""
     x, room = 0.538, 0.0072
-    figure.text(x, y, scale.axis.label, color=INK, fontsize=12, va="top")
-    x += room * (len(scale.axis.label) + 3)
+    label = clipped(scale.axis.label, 30)
+    figure.text(x, y, label, color=INK, fontsize=12, va="top")
+    x += room * (len(label) + 3)
     for number, level in enumerate(scale.levels):
-        words = scale.value(level)
+        words = clipped(scale.value(level), 20)
         if x + room * len(words) > 0.985:
             figure.text(x, y, "…", color=FAINT, fontsize=12, va="top")
             break
