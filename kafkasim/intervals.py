@@ -82,6 +82,30 @@ def paired_difference(first: Sequence[float], second: Sequence[float], seed: int
     return bootstrap_mean([b - a for a, b in zip(first, second, strict=True)], seed, confidence)
 
 
+def unpaired_difference(first: Sequence[float], second: Sequence[float], seed: int = 0, confidence: float = 0.95) -> Interval:
+    """Mean of `second` minus mean of `first`, as if no run of the one belonged to a run of the other: percentiles of resampled differences.
+
+    The levels are expanded as for one mean, by the smaller number of runs.
+    """
+    if not first or not second:
+        raise ValueError("no runs, no mean")
+    samples = [np.asarray(values, np.float64) for values in (first, second)]
+    apart = float(samples[1].mean() - samples[0].mean())
+    fewest = min(len(sample) for sample in samples)
+    if fewest == 1:
+        return Interval(apart, apart, apart)
+    dice = np.random.default_rng(seed)
+    before, after = (_resampled_means(sample, dice) for sample in samples)
+    tail = _NORMAL.cdf(-_beyond(fewest, confidence))
+    low, high = np.quantile(after - before, (tail, 1 - tail))
+    return Interval(apart, float(low), float(high))
+
+
+def _beyond(runs: int, confidence: float) -> float:
+    """How far out, in the normal distribution, the levels lie that make percentiles of so few runs as wide as Student's interval."""
+    return sqrt(runs / (runs - 1)) * student_t((1 + confidence) / 2, runs - 1)
+
+
 def _resampled_means(sample: Numbers, dice: np.random.Generator) -> Numbers:
     """RESAMPLES means of as many runs, drawn with replacement; a few resamples at a time, so that many runs need no more memory."""
     at_once = max(1, _DRAWS_AT_ONCE // len(sample))
@@ -91,8 +115,7 @@ def _resampled_means(sample: Numbers, dice: np.random.Generator) -> Numbers:
 
 def _levels(sample: Numbers, means: Numbers, confidence: float) -> tuple[float, float]:
     """Which quantiles of the resampled means bound the interval: BCa, with the reach of Student's t."""
-    runs = len(sample)
-    beyond = sqrt(runs / (runs - 1)) * student_t((1 + confidence) / 2, runs - 1)
+    beyond = _beyond(len(sample), confidence)
     below = (np.count_nonzero(means < sample.mean()) + np.count_nonzero(means == sample.mean()) / 2) / len(means)
     bias = _NORMAL.inv_cdf(min(max(below, 0.001), 0.999))
     away = sample - sample.mean()  # leaving one run out moves the mean that far, but for a factor that cancels out
@@ -117,4 +140,4 @@ def student_t(probability: float, freedom: int) -> float:
         (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
         (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92_160,
     )
-    return sum(term / freedom**power for power, term in enumerate(terms))
+    return sum(term / float(freedom**power) for power, term in enumerate(terms))
