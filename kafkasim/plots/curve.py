@@ -106,9 +106,8 @@ def _across(axis: Axes, across: Scale, small: bool) -> None:
         axis.set_xlim(-0.6, max(len(places), 1) - 0.4)
         width = 7 if small else max(int(130 / max(len(places), 1)), 9)
         turned = is_turned(across, small)
-        words = [
-            clipped(level.words, 16 if small else TURNED_LETTERS) if turned else wrapped(level.words, width) for level in across.levels
-        ]
+        most = 16 if small else TURNED_LETTERS
+        words = [clipped(level.words, most) if turned else wrapped(level.words, width) for level in across.levels]
         axis.set_xticks(places, words, rotation=TURN if turned else 0, ha="right" if turned else "center", rotation_mode="anchor")
         return
     if across.log:

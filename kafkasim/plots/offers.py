@@ -58,7 +58,7 @@ def front(offers: Sequence[Offer], what: str) -> list[Offer]:
     What differs by less than a hundredth is alike, or noise would choose.
     """
     kept: list[Offer] = []
-    for offer in sorted(offers, key=lambda offer: (float(f"{cost(offer, what):.2g}"), mean(offer.loss), cost(offer, what), offer.point)):
+    for offer in sorted(offers, key=lambda offer: (float(f"{cost(offer, what):.3g}"), mean(offer.loss), cost(offer, what), offer.point)):
         if not kept or mean(offer.loss) < 0.99 * mean(kept[-1].loss):
             kept.append(offer)
     return kept

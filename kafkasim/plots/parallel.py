@@ -133,8 +133,8 @@ def _uprights(axis: Axes, uprights: Sequence[Upright], letters: int) -> None:
         )
         for height, words in upright.ticks:
             axis.text(
-                place + 0.012 * len(uprights) * (1 if last else -1), height, clipped(words, min(max(letters - 2, 9), 14)), color=INK, fontsize=10, va="center",
-                ha="left" if last else "right", zorder=5,
+                place + 0.012 * len(uprights) * (1 if last else -1), height, clipped(words, min(max(letters - 2, 9), 14)),
+                color=INK, fontsize=10, va="center", ha="left" if last else "right", zorder=5,
                 bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 1.0},
             )  # fmt: skip
 

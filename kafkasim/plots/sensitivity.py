@@ -24,9 +24,7 @@ _MORRIS = (
 )
 
 
-def draw_sensitivity(
-    found: Sequence[SobolIndex] | Sequence[MorrisEffect], measure: Measure, *, title: str = "", about: Sequence[str] = ()
-) -> Figure:
+def draw_sensitivity(found: Sequence[SobolIndex] | Sequence[MorrisEffect], measure: Measure, title: str, under: Sequence[str]) -> Figure:
     """The whole slide: of Sobol' indices (shares of the variance over points) or of Morris' elementary effects (in the measure's unit).
 
     Raises ScenarioError where there is no axis.
@@ -36,18 +34,18 @@ def draw_sensitivity(
     if not indices and not effects:
         raise refuse("a picture of kind `sensitivity` needs at least one axis that varies")
     sentence = _of_indices(measure, indices) if indices else _of_effects(measure, effects)
-    figure, top = slide(title or sentence, " · ".join(about))
-    rows = [*indices[:_MOST], *effects[:_MOST]]
-    left = 0.05 + 0.0067 * max(len(clipped(row.label, 34)) for row in rows)
+    figure, top = slide(title or sentence, " · ".join(under))
+    labels = [clipped(label, 34) for label in [*(row.label for row in indices), *(row.label for row in effects)][:_MOST]]
+    left = 0.05 + 0.0067 * max(len(label) for label in labels)
     axis = figure.add_axes((left, 0.15, 0.87 - left, top - 0.15 - 0.06))
-    _frame(axis, [clipped(row.label, 34) for row in rows])
+    _frame(axis, labels)
     if indices:
         _draw_indices(axis, indices[:_MOST])
         axis.set_xlabel(f"share of the variance of {measure.noun} over the points, %", color=INK, fontsize=12, labelpad=7)
     else:
         _draw_effects(axis, measure, effects[:_MOST])
         axis.set_xlabel(f"effect on {measure.scale}", color=INK, fontsize=12, labelpad=7)
-    left_out = max(len(indices), len(effects)) - len(rows)
+    left_out = max(len(indices), len(effects)) - len(labels)
     footnote(figure, (_SOBOL if indices else _MORRIS) + (f" {left_out} more axes are not shown." if left_out else ""))
     return figure
 
@@ -76,7 +74,7 @@ def _draw_indices(axis: Axes, rows: Sequence[SobolIndex]) -> None:
 
 def _draw_effects(axis: Axes, measure: Measure, rows: Sequence[MorrisEffect]) -> None:
     sizes = [_times(row.mu_star, measure.factor) for row in rows]
-    _bars(axis, sizes, 0.42, PALETTE[0], 0.0)
+    _bars(axis, sizes, 0.42, ACKED, 0.0)
     sigmas = np.array([row.sigma * measure.factor for row in rows])
     axis.plot(sigmas, np.arange(len(rows)), "D", color=PALETTE[1], markersize=8, markeredgecolor="white", zorder=5)
     axis.set_xlim(0, 1.06 * (max(*sigmas, *(interval.high for interval in sizes), 0.0) or 1.0))
@@ -118,7 +116,8 @@ def _of_effects(measure: Measure, rows: Sequence[MorrisEffect]) -> str:
     close = [row for row in others if row.mu_star.high >= first.mu_star.low]
     if close:
         return f"{_all([first.label, *(row.label for row in close)])} matter most for {measure.noun}; the intervals leave their order open"
-    return f"{first.label} matters most for {measure.noun}: {measure.amount(first.mu_star.estimate * measure.factor)} across its range"
+    amount = measure.amount(first.mu_star.estimate * measure.factor)
+    return f"{first.label} matters most: a step across its range moves {measure.noun} by {amount}"
 
 
 def _all(labels: Sequence[str]) -> str:

@@ -13,12 +13,14 @@ from kafkasim.plots.lines import MOST_LINES
 from kafkasim.plots.measure import Measure, measure_of, refuse, unknown
 from kafkasim.plots.offers import chosen_axes
 from kafkasim.plots.parallel import draw_parallel
+from kafkasim.plots.sensitivity import draw_sensitivity
 from kafkasim.plots.small_multiples import MOST_COLUMNS, MOST_ROWS, draw_small_multiples
 from kafkasim.plots.trade_off import draw_trade_off
 from kafkasim.study.axis_columns import AxisColumn
+from kafkasim.study.sensitivity import MorrisEffect, sobol_of
 from kafkasim.study.table import StudyTable
 
-KINDS = ("auto", "curve", "heatmap", "trade_off", "small_multiples", "parallel")
+KINDS = ("auto", "curve", "heatmap", "trade_off", "small_multiples", "parallel", "sensitivity")
 _SEVERAL = 7  # levels, from which a second numeric axis is read better as a map than as lines
 
 
@@ -27,11 +29,11 @@ def draw(
 ) -> Figure:
     """A picture of `table`.
 
-    `kind`: one of KINDS; "auto" takes a curve for one axis, a curve or a heat map for two, small multiples for three or four with few
-    levels, parallel coordinates for more. `measure`: a number of the report ("silent_loss_rate", "latency_ms.p99" …) or an event
-    ("silent_loss", "loss", "duplication", "violated"); without it, what matters. `axes`: labels or paths, in the order in which the picture
-    uses them (x, then lines, rows, columns); without, those that differ most come first. `title`: instead of the sentence computed from
-    the data; `about`: what was studied, for the small line under it.
+    `kind`: one of KINDS ("sensitivity": Sobol' indices, of a study whose design is for them); "auto" takes a curve for one axis, a curve
+    or a heat map for two, small multiples for three or four with few levels, parallel coordinates for more. `measure`: a number of the
+    report ("silent_loss_rate", "latency_ms.p99" …) or an event ("silent_loss", "loss", "duplication", "violated", "KEY > 0"); without it,
+    what matters. `axes`: labels or paths, in the order in which the picture uses them (x, then lines, rows, columns); without, those that
+    differ most come first. `title`: instead of the sentence computed from the data; `about`: what was studied, for the line under it.
 
     Raises ScenarioError where the kind, the measure or an axis is unknown, or the kind does not fit.
     """
@@ -45,6 +47,13 @@ def draw(
     kind = kind if kind != "auto" else _fitting(wanted or varying(table))
     under = [*([about] if about else []), runs_words(table)]
     return _DRAWN[kind](table, chosen, wanted, title, under)
+
+
+def draw_effects(
+    effects: Sequence[MorrisEffect], table: StudyTable, measure: str | None = None, *, title: str = "", about: str = ""
+) -> Figure:
+    """Morris' elementary effects of `table`, as study.sensitivity.morris_of gives them for the same measure."""
+    return draw_sensitivity(effects, measure_of(table, measure), title, [*([about] if about else []), runs_words(table)])
 
 
 def _fitting(axes: Sequence[AxisColumn]) -> str:
@@ -89,6 +98,14 @@ def _parallel(table: StudyTable, measure: Measure, wanted: Sequence[AxisColumn],
     return draw_parallel(table, measure, wanted or varying(table), title, under)
 
 
+def _sensitivity(table: StudyTable, measure: Measure, wanted: Sequence[AxisColumn], title: str, under: Sequence[str]) -> Figure:
+    return draw_sensitivity([index for index in sobol_of(table, measure.key) if _is_wanted(index.label, wanted)], measure, title, under)
+
+
+def _is_wanted(label: str, wanted: Sequence[AxisColumn]) -> bool:
+    return not wanted or label in [axis.label for axis in wanted]
+
+
 def _in_order(table: StudyTable, measure: Measure, wanted: Sequence[AxisColumn], few: int, most: int) -> list[AxisColumn]:
     """x, then the axes that split it: those that were named come first; then the deepest numeric axis, then the most telling."""
     ordered, rest = list(wanted[:most]), [axis for axis in varying(table) if axis not in wanted]
@@ -117,4 +134,5 @@ _DRAWN = {
     "small_multiples": _small_multiples,
     "trade_off": _trade_off,
     "parallel": _parallel,
+    "sensitivity": _sensitivity,
 }
