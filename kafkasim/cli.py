@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from kafkasim import console, cli_sweep
+from kafkasim import cli_sweep, console
 from kafkasim.cli_options import (
     BootstrapOption,
     BrokerFile,

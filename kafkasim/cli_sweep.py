@@ -32,25 +32,32 @@ def sweep(
         ),
     ] = None,
     where: Annotated[
-        list[str] | None, typer.Option("--where", metavar="CONDITION", help="drop points that do not meet it: 'acks == all or zombie.for < 3s'")
+        list[str] | None,
+        typer.Option("--where", metavar="CONDITION", help="drop points that do not meet it: 'acks == all or zombie.for < 3s'"),
     ] = None,
     design: Annotated[str | None, typer.Option("--design", metavar="NAME", help=f"which points: {_DESIGNS}")] = None,
     points: Annotated[int | None, typer.Option("--points", metavar="N", min=1, help="how many, for designs that are no grid")] = None,
-    runs: Annotated[int | None, typer.Option("--runs", metavar="N", min=1, help="runs of each point, at most; 20 unless a study says so")] = None,
+    runs: Annotated[
+        int | None, typer.Option("--runs", metavar="N", min=1, help="runs of each point, at most; 20 unless a study says so")
+    ] = None,
     until: Annotated[
         list[str] | None,
         typer.Option(
             "--until", metavar="RULE", help="end a point early: 'failing(silent_loss) >= 10' or 'width(loss) <= 0.1'; any of several"
         ),
     ] = None,
-    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="keep every run in DIR/results.csv, and go on with --resume")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="keep every run in DIR/results.csv, and go on with --resume")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="go on with what DIR holds")] = False,
     merge: Annotated[
         list[Path] | None, typer.Option("--merge", metavar="DIR", help="add the rows that another machine has made of the same study")
     ] = None,
     part: Annotated[str | None, typer.Option("--part", metavar="I/N", help="this machine's share of the points: 1/2 and 2/2")] = None,
     jobs: Annotated[int | None, typer.Option("--jobs", metavar="N", min=1, help="processes; as many as there are cores")] = None,
-    dask: Annotated[str | None, typer.Option("--dask", metavar="ADDRESS", help="run on the workers of a dask.distributed scheduler")] = None,
+    dask: Annotated[
+        str | None, typer.Option("--dask", metavar="ADDRESS", help="run on the workers of a dask.distributed scheduler")
+    ] = None,
     measure: Annotated[
         list[str] | None, typer.Option("--measure", metavar="KEY", help="what tables and pictures show: a key of the report; repeatable")
     ] = None,

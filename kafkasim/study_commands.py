@@ -1,4 +1,4 @@
-"""`kafkasim sweep`: plan a study, make what is missing of its runs, and show what they say. Interrupted, what was made is kept and shown."""
+"""`kafkasim sweep`: plan a study, make what is missing of its runs, show what they say. Interrupted, what was made is kept and shown."""
 
 from __future__ import annotations
 
@@ -87,7 +87,9 @@ def sweep_and_show(planned: Planned, kept: Kept, machines: Machines, shown: Show
     if not outcome.interrupted:
         return code
     left = f"interrupted, with {outcome.left} runs to make"
-    console.say(f"{left}; this goes on: {_again()}" if kept.folder is not None else f"{left}; --out DIR would have kept those that were made")
+    console.say(
+        f"{left}; this goes on: {_again()}" if kept.folder is not None else f"{left}; --out DIR would have kept those that were made"
+    )
     return 130
 
 
@@ -101,9 +103,16 @@ def plan_study(planned: Planned) -> Study:
         return changed if planned.seed is None else changed.with_({"seed": planned.seed}, "--seed")
 
     if not is_study(planned.target):
-        said: dict[str, Any] = {"where": planned.where, "until": planned.until, "measures": planned.measures, "runs": planned.runs or RUNS}
-        design = {"design": planned.design or "grid", "points": planned.points}
-        return study_of(prepared(Scenario.load(planned.target)), planned.vary, **said, **design)
+        return study_of(
+            prepared(Scenario.load(planned.target)),
+            planned.vary,
+            where=planned.where,
+            runs=planned.runs or RUNS,
+            until=planned.until,
+            design=planned.design or "grid",
+            points=planned.points,
+            measures=planned.measures,
+        )
     if planned.vary:
         raise ScenarioError([Problem("--vary", f"{planned.target} is a study, which has axes of its own; copy it and write them there")])
     instead: dict[str, Any] = {"where": list(planned.where), "until": list(planned.until), "measures": list(planned.measures)}

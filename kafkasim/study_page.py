@@ -59,7 +59,9 @@ def headline(summary: StudySummary) -> str:
     looked_at = sum(1 for runs in summary.table.runs if runs)
     safe = len(summary.safe)
     if not safe:
-        return f"At each of {number(looked_at)} points some run lost records in silence." if looked_at > 1 else "Records were lost in silence."
+        return (
+            f"At each of {number(looked_at)} points some run lost records in silence." if looked_at > 1 else "Records were lost in silence."
+        )
     may_still = max(one.may_still for one in summary.safe)
     return (
         f"At {number(safe)} of {number(looked_at)} points no run lost records in silence"

@@ -103,18 +103,22 @@ def is_study(path_or_name: str | Path) -> bool:
 # ---------------------------------------------------------------------------------------------------- from a file
 
 
-def load_study(path_or_name: str | Path, changes: Mapping[str, Any] | None = None, **instead: Any) -> Study:
+def load_study(path_or_name: str | Path, prepare: Callable[[Scenario], Scenario] | None = None, **instead: Any) -> Study:
     """Read a study file, or a shipped study by its name. Raises ScenarioError with everything that is wrong.
 
-    `changes` are laid over its `set:`; `instead` replaces keys of the file: `runs=5`, `until=[…]`, `design="grid"`.
+    `prepare` changes its scenario, after `set:`; `instead` replaces keys of the file: `runs=5`, `until=[…]`, `design="grid"`.
     """
     text, source = find_study(path_or_name)
     shipped = str(path_or_name) in shipped_studies()
-    return study_from(text, source, None if shipped else Path(path_or_name).parent, changes, **instead)
+    return study_from(text, source, None if shipped else Path(path_or_name).parent, prepare, **instead)
 
 
 def study_from(
-    text: str, source: str = "<text>", folder: Path | None = None, changes: Mapping[str, Any] | None = None, **instead: Any
+    text: str,
+    source: str = "<text>",
+    folder: Path | None = None,
+    prepare: Callable[[Scenario], Scenario] | None = None,
+    **instead: Any,
 ) -> Study:
     """Read a study from YAML. `folder`: where the files lie that it names; `source`: what errors call it."""
     data, origins, problems = read_yaml(text, source)
@@ -129,7 +133,7 @@ def study_from(
     if problems:
         raise ScenarioError(problems)
     place, problems = _Places(origins), list[Problem]()
-    scenario = _kept(problems, lambda: _scenario(file, folder, origins, place).with_(changes or {}))
+    scenario = _kept(problems, lambda: (prepare or _as_it_is)(_scenario(file, folder, origins, place)))
     design = _kept(problems, lambda: _design_of(file.design, place.of("design")))
     bare = design is not None and design.kind != GRID
     drafts = [_kept(problems, partial(draft_of, place.of("axes", key), key, levels, bare)) for key, levels in file.axes.items()]
@@ -141,6 +145,10 @@ def study_from(
         *([(text, place.of(key, index)) for index, text in enumerate(getattr(file, key))] for key in ("where", "until", "measures"))
     )
     return _assemble(source, name, file.title, scenario, [draft for draft in drafts if draft is not None], said, design, file.runs)
+
+
+def _as_it_is(scenario: Scenario) -> Scenario:
+    return scenario
 
 
 def _scenario(file: StudyFile, folder: Path | None, origins: Origins, place: _Places) -> Scenario:

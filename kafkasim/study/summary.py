@@ -50,7 +50,9 @@ class StudySummary:
         for index, point in enumerate(self.study.points):
             said = {name: _plain_estimate(estimate(self.table, name, index)) for name in self.measures}
             place = {"point": index, "changes": dict(point.changes), "runs": self.table.runs[index]}
-            points.append(place | {"safe": any(one.point == index for one in self.safe), "on_front": index in self.front, "estimates": said})
+            points.append(
+                place | {"safe": any(one.point == index for one in self.safe), "on_front": index in self.front, "estimates": said}
+            )
         return {
             "study": describe(self.study),
             "runs": self.runs,
@@ -58,7 +60,8 @@ class StudySummary:
             "points": points,
             "dropped": [{"changes": dict(each.point.changes), "sentence": each.sentence} for each in self.study.dropped],
             "against_first": [
-                {"point": each.point, "measure": each.measure, "runs": each.runs, "paired": _plain(each.paired)} for each in self.against_first
+                {"point": each.point, "measure": each.measure, "runs": each.runs, "paired": _plain(each.paired)}
+                for each in self.against_first
             ],
             "sobol": [{"axis": one.label, "first": _plain(one.first), "total": _plain(one.total)} for one in self.sobol],
             "morris": [asdict(one) | {"mu_star": _plain(one.mu_star)} for one in self.morris],

@@ -138,7 +138,7 @@ def test_paths_that_move_together_have_equally_many_values() -> None:
 def test_a_mapping_is_a_range() -> None:
     draft = draft_of("axes.x", "x", {"from": 500, "to": 30000, "points": 5, "scale": "log"})
     assert draft.levels == ((500,), (1392,), (3873,), (10779,), (30000,))
-    with pytest.raises(ScenarioError, match="axes.x: unknown key `too`; did you mean `to`?"):
+    with pytest.raises(ScenarioError, match=r"axes\.x: unknown key `too`; did you mean `to`\?"):
         draft_of("axes.x", "x", {"from": 1, "too": 2})
 
 

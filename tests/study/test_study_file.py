@@ -71,7 +71,7 @@ def test_what_is_set_and_varied_is_in_the_command_that_repeats_a_run() -> None:
 
 
 def test_options_replace_and_change_what_the_file_says() -> None:
-    study = small(runs=3, until=[], changes={"producers.shop.records": 100})
+    study = small(runs=3, until=[], prepare=lambda scenario: scenario.with_({"producers.shop.records": 100}))
     assert (study.runs, study.until, study.scenario.producer("shop").records) == (3, (), 100)
 
 
@@ -192,7 +192,7 @@ def test_all_five_settings_change_what_happens() -> None:
 
 
 def test_a_name_that_is_no_study_gets_the_nearest() -> None:
-    with pytest.raises(ScenarioError, match="neither a file nor a shipped study of that name; did you mean `five-settings`?"):
+    with pytest.raises(ScenarioError, match=r"neither a file nor a shipped study of that name; did you mean `five-settings`\?"):
         find_study("five-setings")
     assert not is_study("zombie-leader")
     assert not is_study("nothing-at-all")
