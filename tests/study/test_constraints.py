@@ -31,7 +31,7 @@ def met(text: str, axes: tuple[Axis, ...] = AXES, scenario: Scenario = ZOMBIE) -
     found = []
     for levels in itertools.product(*(axis.levels for axis in axes)):
         changes: Mapping[str, Any] = {
-            path: value for axis, level in zip(axes, levels, strict=True) for path, value in zip(axis.paths, level)
+            path: value for axis, level in zip(axes, levels, strict=True) for path, value in zip(axis.paths, level, strict=True)
         }
         if constraint.holds(changes, partial(scenario.with_, changes)):
             found.append(tuple(level[0] for level in levels))
