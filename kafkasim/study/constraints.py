@@ -49,7 +49,7 @@ class Constraint:
                 return word.text
             if changes.get(path) is not None:
                 return changes[path]
-            return self._constants[path] if path in self._constants else values_by_path(scenario_there())[path]
+            return self._constants[path] if path in self._constants else values_by_path(scenario_there()).get(path)
 
         try:
             return self._expression.holds(value_of)

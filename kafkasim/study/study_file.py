@@ -129,7 +129,7 @@ def study_from(
     try:
         file = StudyFile.model_validate(data)
     except ValidationError as error:
-        raise ScenarioError([*problems, *_told(error, origins)]) from None
+        raise ScenarioError(sorted([*problems, *_told(error, origins)], key=_line)) from None
     if problems:
         raise ScenarioError(problems)
     place, problems = _Places(origins), list[Problem]()
@@ -139,7 +139,7 @@ def study_from(
     drafts = [_kept(problems, partial(draft_of, place.of("axes", key), key, levels, bare)) for key, levels in file.axes.items()]
     drafts += [_kept(problems, partial(zipped_draft, place.of("zipped", index), columns)) for index, columns in enumerate(file.zipped)]
     if problems or scenario is None or design is None:
-        raise ScenarioError(problems)
+        raise ScenarioError(sorted(problems, key=_line))
     name = file.study or ("study" if source.startswith("<") else Path(source).stem)
     said = _Said(
         *([(text, place.of(key, index)) for index, text in enumerate(getattr(file, key))] for key in ("where", "until", "measures"))
@@ -303,7 +303,7 @@ def _assemble(
         texts, places = [text for text, _ in said.where], [where for _, where in said.where]
         constraints = _kept(problems, partial(bind, texts, places, axes, scenario))
     if problems or axes is None or constraints is None:
-        raise ScenarioError(problems)
+        raise ScenarioError(sorted(problems, key=_line))
     rules = tuple(rule for rule in until if rule is not None)
     measures = tuple(measure for measure, _ in said.measures)
     places_of_axes = tuple(draft.where for draft in drafts)
@@ -315,6 +315,11 @@ def _asked(read: Callable[[str, Scenario], T], text: str, where: str, scenario: 
         return read(text, scenario)
     except ValueError as error:
         raise ScenarioError([Problem(where, sentence(error))]) from None
+
+
+def _line(problem: Problem) -> int:
+    match = re.search(r":(\d+)(?::|$)", problem.where)
+    return int(match[1]) if match else 0
 
 
 def _kept(problems: list[Problem], make: Callable[[], T]) -> T | None:

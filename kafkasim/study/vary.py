@@ -17,6 +17,7 @@ from kafkasim.scenario import Scenario, as_text
 from kafkasim.scenario_file import Location, Problem, ScenarioError, parse_scalar
 from kafkasim.scenario_paths import NAMED_BY, locate, show
 from kafkasim.study.axes import Axis, Span, Value
+from kafkasim.study.expressions import plain
 from kafkasim.study.places import suggestion, values_by_path
 from kafkasim.study.ranges import make_range, parse_levels, split_outside
 from kafkasim.values import hint
@@ -167,11 +168,11 @@ def _clashes(key: str, location: Location, taken: Mapping[Location, str]) -> Ite
 def _twice(draft: Draft) -> Iterable[str]:
     seen: dict[str, None] = {}
     for level in draft.levels:
-        text = "&".join(as_text(value) for value in level)
-        if text in seen:
-            yield f"the level `{text}` stands twice."
+        meaning = repr([plain(value) for value in level])
+        if meaning in seen:
+            yield f"the level `{'&'.join(as_text(value) for value in level)}` stands twice."
             return
-        seen[text] = None
+        seen[meaning] = None
 
 
 def _words(location: Location, complete: Mapping[str, Any]) -> list[str]:

@@ -152,6 +152,7 @@ def test_a_mapping_is_a_range() -> None:
         (["title=a,b"], "`title` is no axis"),
         (["expect.acked_lost=1,2"], "`expect.acked_lost` is no axis"),
         ([f"{ACKS}=1,1"], "the level `1` stands twice"),
+        (["faults.zombie.for=1s,1000ms"], "the level `1000ms` stands twice"),
         ([f"{ACKS}=1,all", f"{ACKS}=0"], f"`{ACKS}` is varied twice"),
         (["faults.0.for=1s", "faults.zombie.for=2s"], "`faults.zombie.for` is varied twice: `faults.0.for` is the same"),
         (["faults.zombie.for=1s", "faults.zombie={}"], "`faults.zombie.for` is a part of `faults.zombie`, and both are varied"),

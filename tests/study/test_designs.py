@@ -1,5 +1,7 @@
 """Designs and planning: which points, how many, which are dropped, and what is refused before anything is made."""
 
+import sys
+
 import numpy as np
 import pytest
 
@@ -178,6 +180,12 @@ def test_a_bad_option_is_one_clear_sentence(rest: dict[str, object], sentence: s
     said = refusal([f"{ACKS}=1,all"], **rest)
     assert sentence in said
     assert "\n" not in said
+
+
+@pytest.mark.parametrize(("design", "library"), [("sobol", "scipy.stats"), ("morris", "SALib.sample")])
+def test_what_needs_the_extra_says_so_where_it_is_missing(monkeypatch: pytest.MonkeyPatch, design: str, library: str) -> None:
+    monkeypatch.setitem(sys.modules, library, None)
+    assert "needs the extra `sweep`: pip install 'kafkasim[sweep]'" in refusal([f"{CUT}=1s..9s"], design=design, points=8)
 
 
 def test_nothing_to_vary_is_an_error() -> None:

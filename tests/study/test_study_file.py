@@ -1,6 +1,7 @@
 """Studies from files and options: what they say, what is refused with its line, and the description that is written beside rows."""
 
 import json
+import pickle
 import shlex
 from pathlib import Path
 
@@ -136,12 +137,12 @@ def test_a_mistake_is_one_sentence_with_its_line(text: str, line: str) -> None:
     assert said.startswith(line)
 
 
-def test_every_mistake_is_said_at_once() -> None:
+def test_every_mistake_is_said_at_once_in_the_order_of_the_file() -> None:
     said = refusal(
         "scenario: zombie-leder\naxes:\n  faults.zombie.for: 9s..1s/2s\n  network.latency.ms: {from: 0, too: 3}\n"
         "zipped:\n  - {a: [1], b: [1, 2]}\ndesign: {sobol: x}\n"
     )
-    assert len(said) == 5
+    assert [line.split(":")[1] for line in said] == ["1", "3", "4", "6", "7"]
 
 
 def test_a_mistake_in_the_scenarios_own_file_is_told_with_that_files_line(tmp_path: Path) -> None:
@@ -213,6 +214,13 @@ def test_what_a_run_measures_is_known_without_a_run() -> None:
     numbers = {key for key, value in row.items() if isinstance(value, int | float) and not isinstance(value, bool)} - {"seed"}
     assert set(measure_keys(ZOMBIE)) == numbers
     assert all(parse_until(f"failing({event}) >= 3", ZOMBIE).measure == event for event in EVENTS)
+
+
+def test_a_study_travels_to_another_process() -> None:
+    for study in (small(), study_of(ZOMBIE, ["faults.zombie.for=1s..9s"], design="sobol", points=8)):
+        there = pickle.loads(pickle.dumps(study))
+        assert describe(there) == describe(study)
+        assert [point.changes for point in there.points] == [point.changes for point in study.points]
 
 
 # ---------------------------------------------------------------------------------------------------- descriptions
