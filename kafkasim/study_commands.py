@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from kafkasim.study.study import Study
     from kafkasim.study.summary import StudySummary
 
-RUNS = 20  # of each point, unless somebody says otherwise: enough to tell one half of the runs from one tenth
 _PICTURES = (".png", ".svg", ".pdf")
 
 
@@ -97,6 +96,7 @@ def plan_study(planned: Planned) -> Study:
     """The study, planned to the last point. Raises ScenarioError with everything that is wrong."""
     from kafkasim.scenario import Scenario
     from kafkasim.study.study_file import is_study, load_study, study_of
+    from kafkasim.study.sweeping import RUNS
 
     def prepared(scenario: Scenario) -> Scenario:
         changed = lay_over(scenario, list(planned.changes), planned.overlays)

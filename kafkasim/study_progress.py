@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from kafkasim import console
 from kafkasim.promises import number
+from kafkasim.study.pace import NowAndThen
 
 if TYPE_CHECKING:
     from kafkasim.study.collect import Progress
@@ -52,15 +52,15 @@ def _bar(title: str) -> Iterator[Told]:
 
 def _lines(title: str) -> Told:
     """A line at once when there is something to tell, then one every few seconds, and one at the end."""
-    last = time.monotonic()
+    now_and_then = NowAndThen(LINE_SECONDS)
     finished = False
 
     def told(progress: Progress) -> None:
-        nonlocal last, finished
+        nonlocal finished
         done = progress.runs_done >= progress.runs
-        if finished or not (done or time.monotonic() - last >= LINE_SECONDS):
+        if finished or not (done or now_and_then.due()):
             return
-        last, finished = time.monotonic(), done
+        finished = done
         console.say(f"{title}: {how_far(progress)}; {estimates(progress.tally)}")
 
     return told
