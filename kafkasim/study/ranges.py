@@ -29,6 +29,8 @@ _RANGE = re.compile(rf"(?P<log>log:)?\s*(?P<low>{_END})\s*\.\.\s*(?P<high>{_END}
 _MEANT_AS_RANGE = re.compile(r"log:.*|[-+]?\d[^\s.]*(?:\.\d+\w*)?\s*\.\..*")
 _WRITTEN = "0..100/10 (steps of 10), 0..100x11 (11 levels) or log:1..1000x4"
 _BRACKETS = ("([{", ")]}")
+_LARGEST = 10**15
+_MOST_DIGITS = 30
 _DIGITS = 6  # that a value from inside a range keeps, so that a row stays readable
 
 
@@ -198,9 +200,9 @@ def _number(end: object) -> Decimal:
         return Decimal(repr(parse_duration(end)))
     if isinstance(end, str) and not re.fullmatch(_NUMBER, end.strip()):
         raise ValueError(f"`{end}` is neither a number nor a duration")
-    value = Decimal(str(end).strip())
-    if not value.is_finite():
-        raise ValueError(f"`{end}` is no end of a range")
+    value = Decimal(str(end).strip()) if len(str(end)) <= _MOST_DIGITS else Decimal("inf")
+    if not value.is_finite() or abs(value) > _LARGEST:
+        raise ValueError(f"`{end}` is no end of a range; the largest is {_LARGEST}")
     return value
 
 

@@ -80,7 +80,7 @@ def draft_of(where: str, key: str, written: object, bare: bool = False) -> Draft
         elif isinstance(written, Mapping):
             levels, span = _range_of(written, bare)
         else:
-            levels, span = [written], None
+            levels, span = [] if written is None else [written], None
         if not levels:
             raise ValueError("has no levels")
     except ValueError as error:
@@ -116,7 +116,7 @@ def _range_of(written: Mapping[Any, Any], bare: bool) -> tuple[list[Value], Span
         if written.get(key) is None:
             raise ValueError(f"`{key}` is missing; a range is {{from: 0, to: 100, points: 11}}, or with step: 10")
     scale, count = written.get("scale", "linear"), written.get("points")
-    if scale not in {"linear", "log"}:
+    if scale not in ("linear", "log"):
         raise ValueError(f"scale: `{scale}` is neither linear nor log")
     if count is not None and (isinstance(count, bool) or not isinstance(count, int)):
         raise ValueError(f"points: `{count}` is not a number of levels")

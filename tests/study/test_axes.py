@@ -90,6 +90,7 @@ def test_whole_numbers_of_a_linear_span_have_equal_shares() -> None:
         ("0..10/small", "`small` is not a step"),
         ("1..5x1", "at least 2 levels"),
         ("0..1000000000/1", "an axis has at most 100000"),
+        ("1..1e400x3", "`1e400` is no end of a range"),
         ("5..x3", "is not a range; one is written"),
     ],
 )
