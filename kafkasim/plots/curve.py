@@ -244,7 +244,7 @@ def _name_lines(axis: Axes, curves: Sequence[Curve], split: Scale) -> None:
             place = axis.transData.transform((known[-1][0].place, known[-1][1].estimate))
             ends.append((float(axis.transAxes.inverted().transform(place)[1]), curve))
     ends.sort(key=lambda end: (end[0], end[1].look))
-    tall = axis.get_position().height * axis.get_figure(root=True).get_figheight()  # type: ignore[union-attr]  # it has a figure
+    tall = axis.get_window_extent().height / axis.figure.dpi  # inches
     words = [wrapped(with_name(curve, split), 18) for _, curve in ends]
     heights = [(0.21 * len(text.splitlines()) + 0.06) / tall for text in words]
     for (_, curve), text, y in zip(ends, words, apart([end for end, _ in ends], heights), strict=True):

@@ -73,7 +73,7 @@ def _cells(axis: Axes, measure: Measure, grid: Sequence[Sequence[Cell]], shade: 
             box = Rectangle((right - 0.5, up - 0.5), 1, 1, edgecolor="#ffffff", linewidth=2.0)
             ink = INK
             if cell.interval is None:
-                box.set(facecolor=_UNSEEN, hatch=None if cell.seen else "////", hatch_linewidth=0.8)
+                box.set(facecolor=_UNSEEN, hatch=None if cell.seen else "////")
                 box.set_edgecolor(LAG)
             elif shade is None or (measure.bad and cell.none):
                 box.set(facecolor="white", edgecolor=LAG, linewidth=1.0)

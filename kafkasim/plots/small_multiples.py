@@ -65,8 +65,18 @@ def _panels(
             if rows is not None and along == len(row) - 1:
                 broken = wrapped(rows.setting(rows.levels[down]), 15)
                 axis.text(1.04, 0.5, broken, color=INK, fontsize=10.5, va="center", transform=axis.transAxes)
-            if not any(curve.cells for curve in curves):
-                axis.text(0.5, 0.5, "not looked at", color=FAINT, fontsize=10, ha="center", va="center", transform=axis.transAxes)
+            if all(cell.interval is None for curve in curves for cell in curve.cells):
+                seen = any(cell.seen for curve in curves for cell in curve.cells)
+                axis.text(
+                    0.5,
+                    0.5,
+                    "no value" if seen else "not looked at",
+                    color=FAINT,
+                    fontsize=10,
+                    ha="center",
+                    va="center",
+                    transform=axis.transAxes,
+                )
 
 
 def _head(axis: Axes, columns: Scale, along: int, letters: int) -> None:

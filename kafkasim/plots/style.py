@@ -69,7 +69,7 @@ def footnote(figure: Figure, sentence: str) -> None:
 def wrapped(name: str, letters: int) -> str:
     """A dotted name on as many lines as it needs: broken behind dots, commas, hyphens and spaces, and where it must."""
     lines = [""]
-    for part in re.split(r"(?<=[.,\- ])", name):
+    for part in re.split(r"(?<=[.,\- ])(?!\u00a0)", name):
         if lines[-1] and len(lines[-1]) + len(part.rstrip()) > letters:
             lines.append("")
         lines[-1] += part

@@ -91,7 +91,7 @@ def _panel(
 def _number(axis: Axes, places: Sequence[tuple[float, float, int]]) -> None:
     """A numbered ring a point, beside it where another ring is in its place already."""
     taken: list[tuple[float, float]] = []
-    points = 72 / axis.get_figure(root=True).dpi  # type: ignore[union-attr]  # it has a figure
+    points = 72 / axis.figure.dpi
     for x, y, number in places:
         right, up = axis.transData.transform((x, y)) * points
         free = (off for off in _BESIDE if all(np.hypot(right + off[0] - a, up + off[1] - b) > _RING for a, b in taken))

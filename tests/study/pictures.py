@@ -46,7 +46,7 @@ def drawn_texts(figure: Figure) -> list[tuple[Text, Bbox]]:
     figure.draw(renderer)
     texts = list(figure.texts)
     for axes in figure.axes:
-        texts += [*axes.texts, *(axes.child_axes and [])]
+        texts += axes.texts
         if axes.axison:
             texts += [axes.xaxis.label, axes.yaxis.label, *tick_labels(axes.xaxis), *tick_labels(axes.yaxis)]
     return [(text, text.get_window_extent(renderer)) for text in texts if text.get_visible() and text.get_text().strip()]

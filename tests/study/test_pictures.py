@@ -244,6 +244,13 @@ def test_panels_share_their_scales_and_there_are_as_many_as_combinations() -> No
     assert len({axis.get_ylim() for axis in figure.axes}) == len({axis.get_xlim() for axis in figure.axes}) == 1
 
 
+def test_a_panel_says_that_it_was_not_looked_at_or_has_no_value() -> None:
+    points = [{"linger.ms": a, "acks": b, "retries": c} for a, b, c in itertools.product([1, 2], ACKS, [0, 9]) if (b, c) != ("1", 9)]
+    table = listed(points, 2, lambda at, _dice: row(0.1, None if at["acks"] == "all" else 5.0))
+    words = words_of(draw(table, "small_multiples", "latency_ms.p99")).split(" | ")
+    assert (words.count("not looked at"), words.count("no value")) == (1, 2)
+
+
 def test_more_levels_than_panels_are_said() -> None:
     table = grid({"linger.ms": [1, 2, 3], "client.id": [f"c{i}" for i in range(7)]}, 1, lambda _at, dice: row(dice.uniform()))
     assert "2 more levels of client.id are not shown" in words_of(draw(table, "small_multiples", axes=["linger.ms", "client.id"]))
