@@ -103,6 +103,7 @@ def plan_study(planned: Planned) -> Study:
         return changed if planned.seed is None else changed.with_({"seed": planned.seed}, "--seed")
 
     if not is_study(planned.target):
+        _refuse_a_name_of_nothing(planned.target)
         return study_of(
             prepared(Scenario.load(planned.target)),
             planned.vary,
@@ -124,6 +125,17 @@ def plan_study(planned: Planned) -> Study:
     elif planned.points is not None:
         raise ScenarioError([Problem("--points", "says how many points a design has: it needs --design")])
     return load_study(planned.target, prepare=prepared, **instead)
+
+
+def _refuse_a_name_of_nothing(target: str) -> None:
+    """A name that is neither a scenario's nor a study's may be meant to be either."""
+    from kafkasim.scenario_file import shipped_scenarios
+    from kafkasim.study.study_file import shipped_studies
+    from kafkasim.values import hint
+
+    known = (*shipped_scenarios(), *shipped_studies())
+    if target not in known and Path(target).suffix not in {".yaml", ".yml"} and not Path(target).exists():
+        raise ScenarioError([Problem(target, f"there is neither a file nor a shipped scenario or study of that name{hint(target, known)}")])
 
 
 def _collect(study: Study, kept: Kept, machines: Machines, part: tuple[int, int], quiet: bool) -> Outcome:

@@ -49,6 +49,7 @@ def test_the_version_changes_with_the_code_that_makes_rows_and_not_with_pictures
     first = digest({"report.py": b"a\n", "plots/bands.py": b"b\n", "study/collect.py": b"c\n"})
     assert digest({"plots/bands.py": b"other\n", "study/collect.py": b"other\n", "report.py": b"a\r\n"}) == first
     assert digest({"report.py": b"other\n"}) != first
+    assert all(digest({name: b""}) != first for name in ("progress.py", "protocol/broker.py", "study/task.py", "truth.py"))
 
 
 def test_the_version_names_the_package_and_its_sources():
