@@ -10,6 +10,7 @@ import contextlib
 import logging
 import multiprocessing
 import os
+import re
 import signal
 import threading
 from abc import ABC, abstractmethod
@@ -243,6 +244,8 @@ def dask(address: str) -> Dask:
         from distributed import Client
     except ImportError:
         raise OutputError("--dask needs the extra `sweep`: pip install 'kafkasim[sweep]'") from None
+    if not re.fullmatch(r"(\w+://)?[^/]+:\d+", address):  # dask itself would wait for its time-out, and print a traceback
+        raise OutputError(f"{address} is no address of a dask scheduler; one is written like tcp://host:8786")
     try:
         client = Client(address, timeout=ANSWER_SECONDS, set_as_default=False)
     except (OSError, ValueError) as error:  # a TimeoutError is an OSError
