@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from kafkasim import console
+from kafkasim import cli_sweep, console
 from kafkasim.cli_options import (
     BootstrapOption,
     BrokerFile,
@@ -105,6 +105,9 @@ def compare(
     if not outputs.json_to_stdout:
         console.print_comparison(*sides)
     raise typer.Exit(1 if check and any(side.violated for side in sides) else 0)
+
+
+app.command()(cli_sweep.sweep)
 
 
 @app.command()

@@ -48,6 +48,11 @@ class Outputs:
             raise OutputError(f"--plot {plot}: a picture's name ends in .png, .svg or .pdf")
 
     @property
+    def wants_json(self) -> bool:
+        """Whether JSON was asked for."""
+        return self.json_to_stdout or self._json is not None
+
+    @property
     def wants_trace(self) -> bool:
         """Whether a trace was asked for."""
         return self._trace is not None
@@ -120,6 +125,8 @@ def print_what_next() -> None:
         "                                                the same failure with acks=all, side by side\n"
         "  kafkasim run zombie-leader --runs 20          over 20 seeds, with intervals\n"
         "  kafkasim run zombie-leader --plot run.png     as a picture\n"
+        "  kafkasim sweep zombie-leader --vary faults.zombie.for=1s..9s/2s --plot sweep.png\n"
+        "                                                how loss grows with the length of the cut\n"
         "  kafkasim scenarios                            the library\n"
         "  kafkasim show zombie-leader > mine.yaml       a scenario of your own begins as a copy of one\n"
         "  kafkasim run mine.yaml --producer-config producer.properties\n"

@@ -161,4 +161,4 @@ def test_scenario_and_run_come_from_the_package_in_whatever_order_modules_are_lo
 
 
 def test_a_name_the_package_does_not_have_is_an_import_error() -> None:
-    assert "cannot import name 'sweep'" in says(tool("-c", "from kafkasim import sweep"))
+    assert "cannot import name 'swept'" in says(tool("-c", "from kafkasim import swept"))

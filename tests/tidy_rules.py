@@ -88,8 +88,8 @@ def long_functions(path: str, source: str) -> Iterator[str]:
 
 
 def libraries_out_of_place(path: str, source: str) -> Iterator[str]:
-    """simpy is the simulator's, matplotlib plots.py's, a real client the cluster's; elsewhere dice are injected, and time is simulated."""
-    homes = {"simpy": "kafkasim/simulator/", "matplotlib": "kafkasim/plots.py", "confluent_kafka": "kafkasim/cluster/"}
+    """simpy is the simulator's, matplotlib plots', a real client the cluster's; elsewhere dice are injected, and time is simulated."""
+    homes = {"simpy": "kafkasim/simulator/", "matplotlib": "kafkasim/plots/", "confluent_kafka": "kafkasim/cluster/"}
     for line, library in _imports(source):
         if library in homes and not path.startswith(homes[library]):
             yield f"{path}:{line}: only {homes[library]} imports {library}"

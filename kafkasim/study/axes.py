@@ -15,7 +15,7 @@ Value = Any  # a YAML value: str, int, float, bool, None, or a list or mapping o
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A range of numbers: both ends included, even steps on `scale`. `unit` is a duration's ("ms", "s" …), or empty; `whole`: integers only."""
+    """A range of numbers, both ends included, even on `scale`. `unit` is "ms" for durations, or else empty; `whole`: integers only."""
 
     low: float
     high: float

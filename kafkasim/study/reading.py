@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from kafkasim.scenario_file import Problem, ScenarioError
-from kafkasim.study.describing import describe, differences
+from kafkasim.study.description import describe, differences
 from kafkasim.study.study import Study
 from kafkasim.study.task import Row, behaviour_of, task_id, version
 
@@ -67,23 +68,43 @@ class RowReader:
         return known
 
 
+def described(study: Study) -> dict[str, Any]:
+    """What `study.json` says: the study, by which version its rows are, and a digest of its points."""
+    digest = hashlib.sha256()
+    for point in study.points:
+        digest.update(json.dumps(dict(point.changes), sort_keys=True, default=str).encode() + b"\n")
+    whole = {**describe(study), "version": version(), "points_digest": digest.hexdigest()}
+    plain: dict[str, Any] = json.loads(json.dumps(whole, default=str))  # as it will be read
+    return plain
+
+
 def refuse_other_study(path: Path, study: Study) -> None:
-    """Raise ScenarioError unless the `study.json` at `path` describes this study, made by this version, with at most as many runs a point."""
+    """Raise ScenarioError unless the `study.json` at `path` describes this study and is of this version; fewer runs will do."""
+    here = described(study)
     try:
         there = json.loads(path.read_text(encoding="utf-8"))
-        made_by = there["version"]
-        runs = int(there["runs"])
+        made_by, clauses = there["version"], _different(there, here)
     except FileNotFoundError:
         _refuse(str(path.parent), f"holds rows, but no {path.name} that says what they are of; choose another folder")
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         _refuse(str(path), "cannot be read as the description of a study; choose another folder")
-    here = describe(study)
-    if runs < study.runs:
-        there["runs"] = study.runs  # more runs of each point: what is there is the beginning of them
-    if clauses := differences(there, here):
-        _refuse(str(path.parent), f"holds the results of another study: {'; '.join(clauses)}. Choose another folder")
+    if clauses:
+        _refuse(str(path.parent), f"holds the results of another study ({'; '.join(clauses)}); choose another folder")
     if made_by != here["version"]:
         _refuse(str(path.parent), other_version(made_by))
+
+
+def _different(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
+    """What makes it another set of rows. More runs of each point do not: those that are there are the first of them."""
+    clauses = differences(there, here)
+    if there["runs"] > here["runs"]:
+        clauses.append(f"runs: was {there['runs']}; is {here['runs']}")
+    if there["until"] != here["until"]:
+        was, now = (" or ".join(study["until"]) or "all runs" for study in (there, here))
+        clauses.append(f"until: was {was}; is {now}")
+    if not clauses and there["points_digest"] != here["points_digest"]:
+        clauses.append("its points are others, along the same axes")
+    return clauses
 
 
 def other_version(made_by: object) -> str:

@@ -22,10 +22,9 @@ import numpy.typing as npt
 from kafkasim.output_files import OutputError, try_to_write, write_whole
 from kafkasim.scenario_file import Problem, ScenarioError
 from kafkasim.study import derived
-from kafkasim.study.describing import describe
 from kafkasim.study.file_lock import try_to_lock
 from kafkasim.study.pace import NowAndThen
-from kafkasim.study.reading import RowReader, refuse_other_study
+from kafkasim.study.reading import RowReader, described, refuse_other_study
 from kafkasim.study.store import Tally, place_of, same_or_refuse
 from kafkasim.study.study import Study
 from kafkasim.study.task import Row
@@ -84,7 +83,7 @@ class Results:
                 held, all_ = self.tally.runs, len(self._begins)
                 sentence = f"holds {held} of {all_} runs of this study already: go on with --resume, or choose another folder"
                 raise ScenarioError([Problem(str(self.folder), sentence)])
-        text = json.dumps(describe(self._study), indent=1)
+        text = json.dumps(described(self._study), indent=1)
         write_whole(self.folder / STUDY, lambda beside: beside.write_text(text + "\n", encoding="utf-8"))
 
     def _read(self) -> None:
@@ -113,6 +112,8 @@ class Results:
         if not self._file.closed:
             try:
                 os.fsync(self._file.fileno())
+            except OSError as error:
+                raise OutputError(f"{self.folder / ROWS} is perhaps not all on the disk: {error.strerror}") from error
             finally:
                 self._file.close()
 
@@ -127,7 +128,7 @@ class Results:
     def held(self, point: int) -> npt.NDArray[np.bool_]:
         """Of each run of the point, whether its row is held."""
         runs = self._study.runs
-        return self._begins[point * runs : (point + 1) * runs] != NONE
+        return np.not_equal(self._begins[point * runs : (point + 1) * runs], NONE)
 
     def add(self, rows: Sequence[Row]) -> None:
         """Append the rows in one write. Rows that are here already are compared and left out.

@@ -100,7 +100,8 @@ class InMemory:
 def place_of(row: Row, runs: int) -> int:
     """The place of a row's task among those of its study."""
     point, run = row["point"], row["run"]
-    assert isinstance(point, int) and isinstance(run, int), "a row says which point's and which run it is"
+    assert isinstance(point, int), "a row says which point it is of"
+    assert isinstance(run, int), "a row says which run it is"
     return point * runs + run
 
 

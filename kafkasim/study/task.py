@@ -28,12 +28,11 @@ ID_DIGITS = 32
 # What only shows rows, or makes none: real brokers, tests, pictures and the command line. All other sources decide what a row says.
 SHOWING = (
     "__main__.py",
-    "cli.py",
+    "cli",
     "console.py",
     "export.py",
     "plots",
     "postmortem.py",
-    "progress.py",
     "cluster",
     "testing",
     "study",

@@ -1,0 +1,107 @@
+"""`sweep`: a whole study from Python, in one call."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from kafkasim.output_files import OutputError
+from kafkasim.scenario import Scenario
+from kafkasim.study.collect import collect
+from kafkasim.study.executors import processes
+from kafkasim.study.results import Results
+from kafkasim.study.study import Study
+from kafkasim.study.study_file import is_study, load_study, study_of
+from kafkasim.study.summary import StudySummary, summarise_study
+from kafkasim.study.table import USUAL_KEYS, StudyTable, read_table
+from kafkasim.study.task import Row
+
+RUNS = 20  # of each point, unless somebody says otherwise: enough to tell one half of the runs from one tenth
+
+
+@dataclass(frozen=True)
+class Swept:
+    """What came of a study: `rows`, one a run, in the order of points and seeds. `left`: runs that an interruption left to make."""
+
+    study: Study
+    rows: Sequence[Row]
+    left: int = 0
+
+    @cached_property
+    def table(self) -> StudyTable:
+        """The rows by point: what pictures are drawn from (`kafkasim.plots.draw`)."""
+        return read_table(self.rows, self.study, (*USUAL_KEYS, *self.study.measures))
+
+    @cached_property
+    def summary(self) -> StudySummary:
+        """Estimates with intervals, safe points, differences, which axes matter."""
+        return summarise_study(self.study, self.table)
+
+    def to_pandas(self) -> Any:
+        """A pandas.DataFrame, a row a run. Raises OutputError where pandas is not installed."""
+        try:
+            pandas = import_module("pandas")
+        except ImportError:
+            raise OutputError("to_pandas() needs pandas: pip install pandas") from None
+        return pandas.DataFrame(list(self.rows))
+
+
+def sweep(
+    what: Study | Scenario | str | Path,
+    vary: Sequence[str] | Mapping[str, Any] = (),
+    *,
+    runs: int | None = None,
+    where: Sequence[str] = (),
+    until: Sequence[str] = (),
+    design: str = "grid",
+    points: int | None = None,
+    measures: Sequence[str] = (),
+    out: Path | str | None = None,
+    resume: bool = False,
+    jobs: int | None = None,
+    executor: Executor | None = None,
+) -> Swept:
+    """Run a study: a `Study`, the name or file of one, or a scenario with what is to be varied, as `--vary` takes it or as a mapping.
+
+    `runs` of each point, at most (20 by default). `out`: a folder that keeps every row, and with `resume` goes on with what it holds.
+    `executor`: any of concurrent.futures (yours to shut down); without one, `jobs` processes, as many as there are processors. In a script
+    that is run as a program, call it below `if __name__ == "__main__":`, as everything that starts processes. Ctrl-C gives what was made.
+    Raises ScenarioError or OutputError, with a sentence for everything that is wrong.
+
+    >>> from concurrent.futures import ThreadPoolExecutor
+    >>> with ThreadPoolExecutor(1) as one:
+    ...     swept = sweep("calm", {"producers.shop.records": [10, 20]}, runs=2, executor=one)
+    >>> [(row["point"], row["seed"], row["acked"]) for row in swept.rows]
+    [(0, 1, 10), (0, 2, 10), (1, 1, 20), (1, 2, 20)]
+    """
+    study = _study(what, vary, runs, {"where": where, "until": until, "measures": measures}, design, points)
+    with ExitStack() as stack:
+        store = None if out is None else stack.enter_context(Results.open(Path(out), study, resume=resume))
+        outcome = collect(study, store, stack.enter_context(processes(jobs)) if executor is None else executor)
+        return Swept(study, list(outcome.store.rows()), outcome.left)
+
+
+def _study(
+    what: Study | Scenario | str | Path,
+    vary: Sequence[str] | Mapping[str, Any],
+    runs: int | None,
+    said: Mapping[str, Any],
+    design: str,
+    points: int | None,
+) -> Study:
+    if isinstance(what, Study):
+        return what
+    if isinstance(what, Scenario) or not is_study(what):
+        return study_of(what, vary, runs=RUNS if runs is None else runs, design=design, points=points, **said)
+    instead: dict[str, Any] = {key: list(value) for key, value in said.items() if value}
+    if runs is not None:
+        instead["runs"] = runs
+    if design != "grid":
+        instead["design"] = {design: points}
+    return load_study(what, **instead)
