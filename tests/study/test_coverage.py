@@ -20,7 +20,7 @@ from kafkasim.study.statistics import estimates
 from kafkasim.study.table import StudyTable, table_of
 
 REPETITIONS, RUNS = 200, 15
-LEAST = 0.93  # of the repetitions, at a nominal 95 %: chance alone brings fewer once in ten choices of seeds, and the seeds are fixed
+LEAST = 0.93  # of the repetitions, at a nominal 95 %: chance alone brings fewer in about one of ten choices of seeds; the seeds are fixed
 
 ONE_A_BATCH = {"acks": 1, "linger.ms": 0, "batch.size": 1, "enable.idempotence": False, "max.in.flight.requests.per.connection": 1}
 
