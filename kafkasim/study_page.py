@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from rich.console import Console
 from rich.padding import Padding
@@ -19,6 +19,10 @@ from kafkasim.study.summary import StudySummary, column_measures
 MOST_POINTS = 40  # of a table; all of them are in results.csv and in --json
 MOST_MEASURES = 4
 MOST_SAFE = 5
+MOST_DIFFERENCES = 12
+MOST_LETTERS = 14  # of a line of a heading
+WIDTH_OF_AN_AXIS = 14
+WIDTH_OF_A_MEASURE = 24
 _NAMES: Mapping[str, str] = {
     "silent_loss": "runs with silent loss",
     "loss": "runs with loss",
@@ -45,7 +49,7 @@ def print_study(summary: StudySummary, console: Console) -> None:
     _section(console, _points_heading(summary), _points_table(summary))
     if summary.safe and len(summary.safe) < summary.table.points:
         _section(console, "Safe in every run, the quickest first", _bullets([_safe(summary, one) for one in summary.safe[:MOST_SAFE]]))
-    if summary.against_first and summary.table.points <= MOST_POINTS:
+    if summary.against_first and summary.table.points <= MOST_DIFFERENCES:
         _section(console, f"{_name(summary.main)}, against the first point with the same seeds", _difference_table(summary))
     if summary.sobol or summary.morris:
         _section(console, f"Which axes matter for {_name(summary.main)}", _sensitivity_table(summary))
@@ -81,7 +85,8 @@ def _points_heading(summary: StudySummary) -> str:
 
 def _points_table(summary: StudySummary) -> Table:
     """The first points of a small study; of a large one those on the front of Pareto first, and then the rest."""
-    measures = column_measures(summary, MOST_MEASURES)
+    room = 100 - WIDTH_OF_AN_AXIS * len(summary.table.axes)
+    measures = column_measures(summary, min(MOST_MEASURES, max(2, room // WIDTH_OF_A_MEASURE)))
     table = _table(*(axis.label for axis in summary.table.axes), *(_name(measure) for measure in measures), "")
     for point in _shown(summary):
         if not summary.table.runs[point]:
@@ -109,11 +114,14 @@ def _cell(found: Estimate) -> Text:
     return Text(_with_interval(found.interval, show), style=style)
 
 
-def _with_interval(interval: Interval, show: object) -> str:
-    assert callable(show), "a function from a number to its text"
+def _with_interval(interval: Interval, show: Callable[[float], str]) -> str:
+    """`12 (10 to 15)`; of a percentage the sign stands once, at the end."""
     if interval.low == interval.high:
-        return str(show(interval.estimate))
-    return f"{show(interval.estimate)} ({show(interval.low)} to {show(interval.high)})"
+        return show(interval.estimate)
+    words = [show(value) for value in (interval.estimate, interval.low, interval.high)]
+    sign = " %" if any(word.endswith(" %") for word in words) else ""
+    estimate, low, high = (word.removesuffix(" %") for word in words)
+    return f"{estimate} ({low} to {high}){sign}"
 
 
 def _safe(summary: StudySummary, one: SafePoint) -> str:
@@ -183,10 +191,20 @@ def _decimal(value: float) -> str:
 
 
 def _table(*headings: str) -> Table:
-    table = Table(box=None, pad_edge=False, show_header=True, header_style="bright_black", padding=(0, 3, 0, 0))
+    table = Table(box=None, pad_edge=False, show_header=True, header_style="bright_black", padding=(0, 2, 0, 0))
     for heading in headings:
-        table.add_column(heading, overflow="fold")
+        table.add_column(_in_lines(heading), overflow="fold")
     return table
+
+
+def _in_lines(heading: str) -> str:
+    """A long name of a setting, broken behind its dots."""
+    lines = [""]
+    for part in heading.replace(".", ".\0").split("\0"):
+        if lines[-1] and len(lines[-1] + part) > MOST_LETTERS:
+            lines.append("")
+        lines[-1] += part
+    return "\n".join(lines)
 
 
 def _bullets(sentences: Sequence[str]) -> Table:

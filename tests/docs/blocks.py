@@ -10,12 +10,14 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 import tomllib
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from textwrap import fill
 from typing import Any
 
@@ -40,6 +42,41 @@ def output(*arguments: str) -> str:
     finished = kafkasim(*arguments)
     assert finished.returncode == 0, finished.stderr
     return "\n".join(line.rstrip() for line in finished.stdout.strip("\n").splitlines())
+
+
+STUDY_PICTURES: dict[str, tuple[str, ...]] = {
+    "curve": ("zombie-window",),
+    "trade-off": ("safety-and-price",),
+    "small-multiples": ("five-settings", "--where", "request.timeout.ms == 1000", "--runs", "4"),
+    "heatmap": ("five-settings", "--where", "request.timeout.ms == 1000 and min.insync.replicas == 2 and acks == all", "--runs", "6"),
+    "parallel": ("five-settings", "--design", "sobol", "--points", "128", "--runs", "4"),
+    "sensitivity": ("five-settings", "--design", "saltelli", "--points", "64", "--runs", "4"),
+}
+
+
+@cache
+def study(kind: str) -> tuple[str, bytes]:
+    """What a study of the guide prints, and its picture (PNG)."""
+    with TemporaryDirectory() as folder:
+        finished = kafkasim("sweep", *STUDY_PICTURES[kind], "--quiet", "--plot", f"{kind}:picture.png", where=Path(folder))
+        assert finished.returncode == 0, finished.stderr
+        return "\n".join(line.rstrip() for line in finished.stdout.strip("\n").splitlines()), (Path(folder) / "picture.png").read_bytes()
+
+
+def study_picture_path(kind: str) -> str:
+    """Where the guide keeps it."""
+    return f"docs/images/study-{kind}.png"
+
+
+def study_session(kind: str) -> str:
+    """The command of a study and what it prints."""
+    return f"```text\n$ kafkasim sweep {shlex.join(STUDY_PICTURES[kind])} --plot {kind}:{kind}.png\n\n{study(kind)[0]}\n```"
+
+
+def study_picture(kind: str) -> str:
+    """The picture with the command that draws it."""
+    command = f"kafkasim sweep {shlex.join(STUDY_PICTURES[kind])} --plot {kind}:{kind}.png"
+    return f"```text\n{command}\n```\n\n![{kind}](../images/study-{kind}.png)"
 
 
 def session(*arguments: str) -> str:
@@ -120,6 +157,11 @@ BLOCKS: dict[tuple[str, str], Callable[[], str]] = {
     ("docs/ARCHITECTURE.md", "cluster"): lambda: layers("cluster"),
     ("docs/CATALOGUE.md", "catalogue"): rows_as_markdown,
     ("docs/CATALOGUE.md", "beyond"): beyond_as_markdown,
+    ("docs/ARCHITECTURE.md", "study"): lambda: layers("study"),
+    ("docs/ARCHITECTURE.md", "plots"): lambda: layers("plots"),
+    ("docs/guide/studies.md", "zombie-window"): lambda: study_session("curve"),
+    ("docs/guide/studies.md", "curve"): lambda: "![curve](../images/study-curve.png)",
+    **{("docs/guide/studies.md", kind): partial(study_picture, kind) for kind in STUDY_PICTURES if kind != "curve"},
     ("docs/FIDELITY.md", "simplified"): lambda: as_markdown(shortcuts()),
 }
 

@@ -7,7 +7,7 @@ Run it when a scenario, a number, an import or a shortcut has changed, and read 
 
 from __future__ import annotations
 
-from blocks import BLOCKS, PICTURE, ROOT, output, with_block
+from blocks import BLOCKS, PICTURE, ROOT, STUDY_PICTURES, output, study, study_picture_path, with_block
 
 
 def main() -> None:
@@ -20,6 +20,9 @@ def main() -> None:
         print(f"{path}: {name} {'is as it was' if after == before else 'has changed'}")
     output("run", "zombie-leader", "--plot", PICTURE)
     print(f"{PICTURE}: drawn")
+    for kind in STUDY_PICTURES:
+        (ROOT / study_picture_path(kind)).write_bytes(study(kind)[1])
+        print(f"{study_picture_path(kind)}: drawn")
 
 
 if __name__ == "__main__":

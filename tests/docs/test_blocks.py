@@ -6,7 +6,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from blocks import BLOCKS, PICTURE, ROOT, kafkasim, names_of_blocks, read_block, with_block, without_blocks
+from blocks import (
+    BLOCKS,
+    PICTURE,
+    ROOT,
+    STUDY_PICTURES,
+    kafkasim,
+    names_of_blocks,
+    read_block,
+    study,
+    study_picture_path,
+    with_block,
+    without_blocks,
+)
 from matplotlib.image import imread
 
 DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
@@ -39,6 +51,15 @@ def test_the_picture_is_that_of_its_command(tmp_path: Path) -> None:
     assert kafkasim("run", "zombie-leader", "--plot", str(tmp_path / "now.png")).returncode == 0
     assert coarse(tmp_path / "now.png").shape == coarse(ROOT / PICTURE).shape
     assert np.abs(coarse(tmp_path / "now.png") - coarse(ROOT / PICTURE)).mean() < 0.01
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", STUDY_PICTURES)
+def test_the_picture_of_a_study_is_that_of_its_command(kind: str, tmp_path: Path) -> None:
+    (tmp_path / "now.png").write_bytes(study(kind)[1])
+    there = coarse(ROOT / study_picture_path(kind))
+    assert coarse(tmp_path / "now.png").shape == there.shape
+    assert np.abs(coarse(tmp_path / "now.png") - there).mean() < 0.01
 
 
 def test_another_runs_picture_would_be_seen(tmp_path: Path) -> None:
