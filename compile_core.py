@@ -6,8 +6,9 @@ FOLDER gets a copy of the package, in which the modules below are machine code b
 setuptools and a C compiler, and takes about a minute. `pip install` does the same where the build hook is enabled (hatch_build.py).
 Nobody has to: pure Python is the default, and every module stays Python that can be read, changed and run as it stands.
 
-What is compiled keeps to the types it declares, and its functions cannot be replaced from outside. A class that mypyc does not take
-(an Enum with an __init__, a NamedTuple with a field of type `object`) stands in a module that is not listed here.
+What is compiled keeps to the types it declares, its functions cannot be replaced from outside, and only what is compiled, too, can inherit
+from it. A class that mypyc does not take (an Enum with an __init__, a NamedTuple with a field of type `object`) stands in a module that
+is not listed here.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ HOT = {
         "subscription_state",
         "unassigned",
     ),
-    "kafkasim/simulator": ("consuming", "driver", "network", "producing"),
+    "kafkasim/simulator": ("consuming", "driver", "network", "producing", "watched_driver"),
 }
 
 

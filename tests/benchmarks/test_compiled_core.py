@@ -21,6 +21,11 @@ from kafkasim import Scenario, run
 for name in {SCENARIOS!r}:
     run(Scenario.load(name), 1, keep=lambda ledger: print(name, ledger.digest()))
 """
+WATCHED = """
+from kafkasim import Scenario
+from kafkasim.simulator.watched import WatchedSimulator
+print(WatchedSimulator().run(Scenario.load("zombie-leader"), 1).digest())
+"""
 SECONDS = f"""
 import sys
 sys.path.append({str(Path(__file__).parent)!r})
@@ -61,6 +66,10 @@ def test_it_writes_the_same_ledgers(compiled: Path) -> None:
     expected = output(DIGESTS, ROOT)
     assert expected.count("\n") == len(SCENARIOS)
     assert output(DIGESTS, compiled) == expected
+
+
+def test_a_compiled_run_can_be_watched(compiled: Path) -> None:
+    assert output(WATCHED, compiled) == output(WATCHED, ROOT)
 
 
 def test_it_is_at_least_twice_as_fast(compiled: Path) -> None:
