@@ -285,11 +285,12 @@ def _retention(configs: Sequence[TopicConfig]) -> tuple[tuple[str, str], ...]:
 def _offsets_expired(scenario: Scenario, ledger: Ledger, group: str) -> str:
     """A group that had committed came back to nothing, offsets.retention.minutes after its last commit or later."""
     minutes = scenario.broker_config().offsets_retention_minutes
-    for reset in ledger.skipped:
-        if reset.group == group and reset.position < 0:
-            commits = [c.at for c in ledger.commits if (c.group, c.partition, c.error) == (group, reset.partition, "") and c.at < reset.at]
-            if commits and reset.at - max(commits) >= minutes * 60_000:
-                return f"offsets.retention.minutes={minutes}"
+    resets = [reset for reset in ledger.skipped if reset.group == group and reset.position < 0]
+    accepted = [commit for commit in ledger.commits if commit.group == group and not commit.error] if resets else []
+    for reset in resets:
+        commits = [commit.at for commit in accepted if commit.partition == reset.partition and commit.at < reset.at]
+        if commits and reset.at - max(commits) >= minutes * 60_000:
+            return f"offsets.retention.minutes={minutes}"
     return ""
 
 

@@ -10,6 +10,7 @@ Simplified: loading takes no time. Simplified: nothing but a commit waits for it
 from __future__ import annotations
 
 from collections import deque
+from functools import partial
 from math import inf
 
 from kafkasim.protocol.config import BrokerConfig
@@ -141,11 +142,11 @@ class CoordinatorRuntime:
         if not records:
             return commit_response(request, Error.NONE)
 
-        def committed(results: list[PartitionProduceResponse]) -> None:
-            self._channel.respond(connection, commit_response(request, append_error(results[0].error)))
-
-        results = self._append(shard, records, committed, now)
+        results = self._append(shard, records, partial(self._committed, request, connection), now)
         return PARKED if results is None else commit_response(request, append_error(results[0].error))
+
+    def _committed(self, request: OffsetCommitRequest, connection: Connection, results: list[PartitionProduceResponse]) -> None:
+        self._channel.respond(connection, commit_response(request, append_error(results[0].error)))
 
     # ------------------------------------------------------------------------------------------------ time
 

@@ -204,7 +204,7 @@ class Fetcher:
         response = completed.response
         if not isinstance(response, FetchResponse):
             return  # the network client has asked for metadata already, and backs off
-        versions: dict[TopicPartition, int] = completed.context  # type: ignore[assignment]  # what _send_fetch put there
+        versions: dict[TopicPartition, int] = completed.context  # what _send_fetch put there
         for fetched in response.partitions:
             state = self.partitions.get(fetched.partition)
             if state is None or versions.get(fetched.partition) != state.version or state.state is not _FETCHING:

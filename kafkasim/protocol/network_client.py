@@ -29,7 +29,7 @@ Simplified: no throttling by quotas. Simplified: connections are not closed afte
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from kafkasim.protocol.client_metadata import ClientMetadata
 from kafkasim.protocol.connection_states import NEVER, Connection, ConnectionState, ConnectionStates, InFlightRequest, RequestTimeouts
@@ -76,9 +76,9 @@ class Completed(NamedTuple):
     """A request is over: answered (`error` NONE), or never to be answered."""
 
     peer: str
-    request: object
-    context: object
-    response: object | None
+    request: Any
+    context: Any
+    response: Any  # None where there is none
     error: Error
 
 

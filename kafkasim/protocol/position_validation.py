@@ -85,7 +85,7 @@ class PositionValidator:
         Simplified: after an error the partition rests for retry.backoff.ms; librdkafka lets it rest for 500 ms.
         """
         del self._asked[completed.peer]
-        asked: dict[TopicPartition, tuple[int, int]] = completed.context  # type: ignore[assignment]  # what send_requests put there
+        asked: dict[TopicPartition, tuple[int, int]] = completed.context  # what send_requests put there
         response = completed.response
         if isinstance(response, OffsetForLeaderEpochResponse):
             answers = response.partitions

@@ -39,7 +39,7 @@ _CONTROLLERS = (Controller, QuorumController)
 
 
 class Invariants:
-    """Watches one run (watched.Watcher). `reached` counts what it saw and no trace event tells; `waived` what nobody promises any more."""
+    """Watches one run (a Watcher). `reached` counts what it saw and no trace event tells; `waived` what nobody promises any more."""
 
     def __init__(
         self,
@@ -73,7 +73,7 @@ class Invariants:
     # ------------------------------------------------------------------------------------------------ Watcher
 
     def acted(self, host: Host, outputs: list[Any], now: float) -> None:
-        """See watched.Watcher."""
+        """See watched_driver.Watcher."""
         node = host.node
         self._now = now
         if type(node) is Broker:
@@ -87,7 +87,7 @@ class Invariants:
             self._metadata(self._controller.records[self._read :])
 
     def ended(self, host: Host, now: float) -> None:
-        """See watched.Watcher."""
+        """See watched_driver.Watcher."""
         self.acted(host, [], now)
         if type(host.node) is Broker:
             for (broker_id, _), seen in self._seen.items():
@@ -95,7 +95,7 @@ class Invariants:
                     seen.process_ended()
 
     def power_failed(self, node: str, now: float) -> None:
-        """See watched.Watcher. The disk lost its tail: no rule of Kafka is broken by that, but its logs are shorter."""
+        """See watched_driver.Watcher. The disk lost its tail: no rule of Kafka is broken by that, but its logs are shorter."""
         self._now = now
         for broker_id, disk in self._disks.items():
             if broker_name(broker_id) != node:

@@ -5,49 +5,13 @@ What watches is `invariants.Invariants`. A run that nobody watches has another d
 
 from __future__ import annotations
 
-from typing import Any, Protocol
-
 from kafkasim.ledger import Ledger
-from kafkasim.protocol.node import Output
 from kafkasim.scenario import Scenario
 from kafkasim.simulator.cluster import SimulatedCluster
-from kafkasim.simulator.driver import Driver, Host
 from kafkasim.simulator.invariants import Invariants
 from kafkasim.simulator.simulation import Simulator
+from kafkasim.simulator.watched_driver import WatchedDriver
 from kafkasim.trace import Trace
-
-
-class Watcher(Protocol):
-    """Whoever looks."""
-
-    def acted(self, host: Host, outputs: list[Any], now: float) -> None:
-        """The host's node was given input and has changed; `outputs` are what it asks for, and nobody has them yet."""
-
-    def ended(self, host: Host, now: float) -> None:
-        """The host's process ends at this instant; its node is still there."""
-
-    def power_failed(self, node: str, now: float) -> None:
-        """The node's disk has just lost what was not flushed."""
-
-
-class WatchedDriver(Driver):
-    """The driver, with somebody who is told."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.watcher: Watcher | None = None
-
-    def after(self, host: Host, outputs: list[Output], now: float) -> None:
-        """As in Driver; whoever watches looks first."""
-        if self.watcher is not None:
-            self.watcher.acted(host, outputs, now)
-        super().after(host, outputs, now)
-
-    def kill(self, host: Host) -> None:
-        """As in Driver."""
-        if self.watcher is not None:
-            self.watcher.ended(host, self.now)
-        super().kill(host)
 
 
 class WatchedCluster(SimulatedCluster):
