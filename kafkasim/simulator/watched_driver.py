@@ -1,6 +1,6 @@
 """The driver of a run that is watched: somebody is told before what a process has done takes effect, and before a process ends.
 
-It stands in a module of its own because a compiled class (driver.py) can have compiled subclasses only (compile_core.py).
+It stands in a module of its own because a compiled class (driver.py) can have compiled subclasses only (.compile/compile_core.py).
 """
 
 from __future__ import annotations

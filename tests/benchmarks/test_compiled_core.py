@@ -1,4 +1,4 @@
-"""The core that compile_core.py compiles plays the same runs as pure Python, number for number, and plays them faster."""
+"""The core that .compile/compile_core.py compiles plays the same runs as pure Python, number for number, and plays them faster."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(ROOT / ".compile"))
 
-from compile_core import HOT  # noqa: E402 - it stands beside the package, where its users look for it
+from compile_core import HOT  # noqa: E402 - it is no part of the package
 
 SCENARIOS = ("zombie-leader", "auto-commit-librdkafka", "rolling-bounce", "dedup-mark-last", "idempotent-leader-change", "unclean-election")
 DIGESTS = f"""
@@ -50,7 +50,7 @@ def output(program: str, package_in: Path) -> str:
 @pytest.fixture(scope="module")
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("compiled")
-    subprocess.run([sys.executable, ROOT / "compile_core.py", folder], capture_output=True, check=True)
+    subprocess.run([sys.executable, ROOT / ".compile" / "compile_core.py", folder], capture_output=True, check=True)
     return folder
 
 

@@ -1,6 +1,6 @@
 """Compile the hot part of the simulator with mypyc, for those who run it very often: three times as fast, and not one number another.
 
-    python compile_core.py FOLDER && PYTHONPATH=FOLDER kafkasim run calm
+    python .compile/compile_core.py FOLDER && PYTHONPATH=FOLDER kafkasim run calm
 
 FOLDER gets a copy of the package, in which the modules below are machine code beside their source: Python takes the former. Needs mypy,
 setuptools and a C compiler, and takes about a minute. `pip install` does the same where the build hook is enabled (hatch_build.py).
@@ -64,7 +64,9 @@ HOT = {
 
 def compile_core(folder: Path) -> None:
     """Copy the package to `folder`, and put the compiled modules beside their source there."""
-    shutil.copytree(Path(__file__).parent / "kafkasim", folder / "kafkasim", ignore=shutil.ignore_patterns("__pycache__", "*.so", "*.pyd"))
+    shutil.copytree(
+        Path(__file__).parent.parent / "kafkasim", folder / "kafkasim", ignore=shutil.ignore_patterns("__pycache__", "*.so", "*.pyd")
+    )
     os.chdir(folder)  # mypyc names modules by their paths from here
     from mypyc.build import mypycify
     from setuptools import Distribution

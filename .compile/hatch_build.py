@@ -24,7 +24,7 @@ class CompiledCore(BuildHookInterface):  # type: ignore[type-arg]  # the configu
         if version == "editable":
             return
         folder = Path(self.folder.name)
-        subprocess.run([sys.executable, str(Path(self.root) / "compile_core.py"), str(folder)], check=True)
+        subprocess.run([sys.executable, str(Path(self.root) / ".compile" / "compile_core.py"), str(folder)], check=True)
         libraries = [path for path in folder.rglob("*") if path.suffix in {".so", ".pyd"}]
         build_data["force_include"].update({str(path): path.relative_to(folder).as_posix() for path in libraries})
         build_data["pure_python"] = False
