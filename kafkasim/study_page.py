@@ -193,7 +193,7 @@ def _decimal(value: float) -> str:
 def _table(*headings: str) -> Table:
     table = Table(box=None, pad_edge=False, show_header=True, header_style="bright_black", padding=(0, 2, 0, 0))
     for heading in headings:
-        table.add_column(_in_lines(heading), overflow="fold")
+        table.add_column(_in_lines(heading), overflow="fold", no_wrap=heading in _NAMES.values())
     return table
 
 
