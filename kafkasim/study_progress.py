@@ -57,7 +57,7 @@ def _lines(title: str) -> Told:
 
     def told(progress: Progress) -> None:
         nonlocal finished
-        done = progress.runs_done >= progress.runs
+        done = progress.points_done >= progress.points
         if finished or not (done or now_and_then.due()):
             return
         finished = done
