@@ -17,11 +17,15 @@ from study.small_studies import finished, small_study
 
 from kafkasim import Scenario, sweep
 from kafkasim.cli_options import lay_over
+from kafkasim.intervals import Interval
 from kafkasim.plots import check_kind
+from kafkasim.plots.measure import measure_of
+from kafkasim.plots.sensitivity import draw_sensitivity
 from kafkasim.runner import run
 from kafkasim.scenario_file import ScenarioError
 from kafkasim.study.executors import serial
 from kafkasim.study.results import ROWS, STUDY, Results
+from kafkasim.study.sensitivity import SobolIndex
 from kafkasim.study.study import RUNS, Study
 from kafkasim.study.study_file import load_study, study_of
 from kafkasim.study.summary import summarise_study
@@ -162,3 +166,14 @@ def test_a_journal_that_holds_rows_twice_is_merged_without_its_doubles(tmp_path:
     with Results.open(tmp_path / "new", study) as results:
         assert results.merge(tmp_path / "doubled") == 6
     assert (tmp_path / "new" / ROWS).read_bytes() == (tmp_path / "whole" / ROWS).read_bytes()
+
+
+def test_a_title_names_nobody_where_the_intervals_leave_everything_open() -> None:
+    wide = Interval(0.4, -0.2, 1.0)
+    study = a_study("saltelli")
+    row = {"loss_rate": 0.1, "silent_loss_rate": 0.1, "duplication_rate": 0.0, "latency_ms.p99": 1.0}
+    table = read_table([{"point": point, "run": 0, **row} for point in range(len(study.points))], study)
+    title = (
+        draw_sensitivity([SobolIndex("a", wide, wide), SobolIndex("b", wide, wide)], measure_of(table, None), "", []).texts[0].get_text()
+    )
+    assert " ".join(title.split()) == "The intervals leave open which axis matters most for silent loss"
