@@ -83,8 +83,12 @@ def sweep_and_show(planned: Planned, kept: Kept, machines: Machines, shown: Show
         for note in study.notes:
             console.say(note)
     outcome = _collect(study, kept, machines, part, shown.quiet or outputs.json_to_stdout)
-    code = _show(study, outcome.store, outputs, pictures, check)
-    if not outcome.interrupted:
+    interrupted, code = outcome.interrupted, 0
+    try:
+        code = _show(study, outcome.store, outputs, pictures, check)
+    except KeyboardInterrupt:  # again, or only now; how to go on is said all the same
+        interrupted = True
+    if not interrupted:
         return code
     left = f"interrupted, with {outcome.left} runs to make"
     console.say(

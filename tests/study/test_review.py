@@ -148,6 +148,19 @@ def test_ctrl_c_while_the_workers_begin_prints_no_traceback(tmp_path: Path) -> N
         assert "Traceback" not in said
 
 
+def test_ctrl_c_twice_says_how_to_go_on(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "kafkasim", "sweep", "zombie-window", "--runs", "500", "--jobs", "2", "--quiet", "--out", "kept"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, start_new_session=True, cwd=tmp_path)
+    while not (rows := tmp_path / "kept/results.jsonl").exists() or not rows.stat().st_size:
+        time.sleep(0.05)
+    for _ in range(2):
+        os.killpg(process.pid, signal.SIGINT)
+        time.sleep(0.04)
+    said = process.communicate(timeout=60)[1]
+    assert process.returncode in {130, -signal.SIGINT}  # the second may come when Python itself is ending
+    assert "this goes on: kafkasim sweep zombie-window" in said
+
+
 def test_a_part_without_points_is_refused(tmp_path: Path) -> None:
     vary = ["--vary", "producers.shop.records=10,20", "--runs", "1", "--part", "3/3", "--out", "kept", "--json", "-"]
     done = subprocess.run(
