@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
 
@@ -63,8 +63,12 @@ def lay_over(scenario: Scenario, changes: list[str] | None, overlays: Overlays) 
     for kind, path in overlays.items():
         if path is not None:
             scenario = scenario.overlay(kind, read_properties(path), str(path))
-    pairs = [parse_assignment(change) for change in changes or []]
-    return scenario.with_(dict(pairs)) if pairs else scenario
+    assignments = dict[str, Any]()
+    for change in changes or []:
+        place, value = parse_assignment(change)
+        assignments.pop(place, None)  # the last word stands last: after whatever was said of a place around it meanwhile
+        assignments[place] = value
+    return scenario.with_(assignments) if assignments else scenario
 
 
 def refuse(problem: object) -> NoReturn:

@@ -9,7 +9,6 @@ import typer
 
 from kafkasim.cli_options import (
     BrokerFile,
-    CheckOption,
     ConsumerFile,
     JsonOption,
     Overlays,
@@ -31,7 +30,11 @@ VaryOption = Annotated[
 ]
 WhereOption = Annotated[
     list[str] | None,
-    typer.Option("--where", metavar="CONDITION", help="drop points that do not meet it: 'acks == all or zombie.for < 3s'"),
+    typer.Option(
+        "--where",
+        metavar="CONDITION",
+        help="drop points that do not meet it: 'acks == all or zombie.for < 3s'; instead of those of a study",
+    ),
 ]
 DesignOption = Annotated[str | None, typer.Option("--design", metavar="NAME", help=f"which points: {_DESIGNS}")]
 PointsOption = Annotated[int | None, typer.Option("--points", metavar="N", min=1, help="how many, for designs that are no grid")]
@@ -62,6 +65,7 @@ PlotOption = Annotated[
     ),
 ]
 ParquetOption = Annotated[bool, typer.Option("--parquet", help="write DIR/results.parquet as well (extra `sweep`)")]
+CheckOption = Annotated[bool, typer.Option("--check", help="exit with 1 if a promise was broken in any run")]
 QuietOption = Annotated[bool, typer.Option("--quiet", help="no progress")]
 
 

@@ -6,6 +6,7 @@ Kafka's own names, units and defaults wherever Kafka has a parameter; our own wo
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import math
@@ -81,8 +82,10 @@ class Scenario(Part):
 
     @classmethod
     def loads(cls, text: str, source: str = "<text>") -> Scenario:
-        """Read YAML; `source` is what errors and origins call it."""
+        """Read YAML; `source` is what errors and origins call it. Of a study that holds its scenario, that scenario is read."""
         data, origins, problems = read_yaml(text, source)
+        if isinstance(inside := data.get("scenario"), dict) and "topics" not in data:
+            data, origins = dict(inside), {location[1:]: said for location, said in origins.items() if location[:1] == ("scenario",)}
         if not source.startswith("<"):
             data.setdefault("name", Path(source).stem)
         try:
@@ -108,15 +111,21 @@ class Scenario(Part):
     def with_(self, changes: Mapping[str, Any], origin: str = "--set") -> Scenario:
         """A scenario in which each path has its new value: `{"producers.shop.config.acks": 1, "faults.zombie.for": "8s"}`.
 
-        None takes a value away, so that its default counts again. `origin` is who the effective configuration says it was.
+        None takes a value away, so that its default counts again. A path may lead into what an earlier one has put there. `origin` is who
+        the effective configuration says it was.
         """
         complete = self.model_dump(mode="json", by_alias=True)
         located, problems = list[tuple[Location, Any]](), list[Problem]()
         for path, value in changes.items():
             try:
-                located.append((locate(path, complete, origin), value))
+                location = locate(path, complete, origin)
             except ScenarioError as error:
                 problems += error.problems
+                continue
+            located.append((location, copy.deepcopy(value)))
+            if isinstance(value, dict | list):
+                put(complete, location, copy.deepcopy(value))
+                _name_all_keys(complete, location)
         if problems:
             raise ScenarioError(problems)
         changed = self._changed(located, dict.fromkeys((location for location, _ in located), origin), ())
@@ -159,6 +168,12 @@ class Scenario(Part):
     def called(self) -> str:
         """The name or path it was loaded by, for the command that repeats a run; its own name where it came from elsewhere."""
         return self._called or self.name
+
+    def called_by(self, path_or_name: str) -> Scenario:
+        """The same scenario, to be loaded by this name or path in the command that repeats a run."""
+        called = self.model_copy()
+        called._called = path_or_name
+        return called
 
     @property
     def changes(self) -> tuple[str, ...]:
@@ -336,6 +351,20 @@ def as_text(value: object) -> str:
 
 def _model_at(location: Location, data: object) -> type[BaseModel] | None:
     return part_at(location, data) if location else Scenario
+
+
+def _name_all_keys(data: dict[str, Any], location: Location) -> None:
+    """Give every part at and below a location the keys that nobody gave it, so that paths find them."""
+    here: Any = data
+    for step in location:
+        here = here[step]
+    if isinstance(here, dict):
+        part = part_at(location, data)
+        for name, field in part.model_fields.items() if part is not None else ():
+            here.setdefault(field.alias or name, None)
+    inside = here.items() if isinstance(here, dict) else enumerate(here) if isinstance(here, list) else ()
+    for step, _ in list(inside):
+        _name_all_keys(data, (*location, step))
 
 
 def schema() -> dict[str, Any]:

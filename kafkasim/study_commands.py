@@ -78,12 +78,17 @@ def sweep_and_show(planned: Planned, kept: Kept, machines: Machines, shown: Show
     pictures = [_picture(text) for text in shown.plots]
     part = _part(machines.part)
     study = plan_study(planned)
+    _check_fit(study, part, pictures)
     if not shown.quiet and not outputs.json_to_stdout:
         for note in study.notes:
             console.say(note)
     outcome = _collect(study, kept, machines, part, shown.quiet or outputs.json_to_stdout)
-    code = _show(study, outcome.store, outputs, pictures, check)
-    if not outcome.interrupted:
+    interrupted, code = outcome.interrupted, 0
+    try:
+        code = _show(study, outcome.store, outputs, pictures, check)
+    except KeyboardInterrupt:  # again, or only now; how to go on is said all the same
+        interrupted = True
+    if not interrupted:
         return code
     left = f"interrupted, with {outcome.left} runs to make"
     console.say(
@@ -95,8 +100,8 @@ def sweep_and_show(planned: Planned, kept: Kept, machines: Machines, shown: Show
 def plan_study(planned: Planned) -> Study:
     """The study, planned to the last point. Raises ScenarioError with everything that is wrong."""
     from kafkasim.scenario import Scenario
+    from kafkasim.study.study import RUNS
     from kafkasim.study.study_file import is_study, load_study, study_of
-    from kafkasim.study.sweeping import RUNS
 
     def prepared(scenario: Scenario) -> Scenario:
         changed = lay_over(scenario, list(planned.changes), planned.overlays)
@@ -136,6 +141,19 @@ def _refuse_a_name_of_nothing(target: str) -> None:
     known = (*shipped_scenarios(), *shipped_studies())
     if target not in known and Path(target).suffix not in {".yaml", ".yml"} and not Path(target).exists():
         raise ScenarioError([Problem(target, f"there is neither a file nor a shipped scenario or study of that name{hint(target, known)}")])
+
+
+def _check_fit(study: Study, part: tuple[int, int], pictures: Sequence[tuple[str, Path]]) -> None:
+    """What would be found wrong only when all runs are made is found now."""
+    if part[0] > len(study.points):
+        raise OutputError(f"--part {part[0]}/{part[1]}: the study has {len(study.points)} points, so this part has none")
+    if pictures:
+        from kafkasim.plots import check_kind
+        from kafkasim.study.table import read_table
+
+        empty = read_table((), study)
+        for kind, _ in pictures:
+            check_kind(kind, empty, study.design)
 
 
 def _collect(study: Study, kept: Kept, machines: Machines, part: tuple[int, int], quiet: bool) -> Outcome:
@@ -204,7 +222,7 @@ def _draw(summary: StudySummary, kind: str, path: Path) -> None:
 def _picture(text: str) -> tuple[str, Path]:
     """`[KIND:]FILE`, found to be writable."""
     kind, colon, name = text.partition(":")
-    if not colon:
+    if not colon or len(kind) == 1:  # a single letter is a drive of Windows
         kind, name = "auto", text
     path = Path(name)
     if path.suffix.lower() not in _PICTURES:

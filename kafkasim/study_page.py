@@ -12,6 +12,7 @@ from rich.text import Text
 
 from kafkasim.intervals import Interval
 from kafkasim.promises import number
+from kafkasim.study.designs import WHOLE
 from kafkasim.study.events import is_event
 from kafkasim.study.statistics import Estimate, SafePoint, estimate
 from kafkasim.study.summary import StudySummary, column_measures
@@ -60,16 +61,18 @@ def print_study(summary: StudySummary, console: Console) -> None:
 
 def headline(summary: StudySummary) -> str:
     """How many points lost nothing in silence, and what that leaves open."""
-    looked_at = sum(1 for runs in summary.table.runs if runs)
-    safe = len(summary.safe)
-    if not safe:
-        return (
-            f"At each of {number(looked_at)} points some run lost records in silence." if looked_at > 1 else "Records were lost in silence."
-        )
-    may_still = max(one.may_still for one in summary.safe)
+    looked_at = [point for point, runs in enumerate(summary.table.runs) if runs]
+    found = [estimate(summary.table, "silent_loss", point) for point in looked_at]
+    without = [each for each in found if not each.most]
+    if not without:
+        many = len(looked_at) > 1
+        return f"At each of {number(len(looked_at))} points some run lost records in silence." if many else "Records were lost in silence."
+    may_still = max(each.interval.high for each in without)
+    dead = len(without) - len(summary.safe)
+    nothing = f" At {number(dead)} of them nothing was acknowledged either." if dead else ""
     return (
-        f"At {number(safe)} of {number(looked_at)} points no run lost records in silence"
-        f" (which leaves up to {may_still:.0%} of their runs open, at 95 % confidence)."
+        f"At {number(len(without))} of {number(len(looked_at))} points no run lost records in silence"
+        f" (which leaves up to {may_still:.0%} of their runs open, at 95 % confidence).{nothing}"
     )
 
 
@@ -101,7 +104,8 @@ def _shown(summary: StudySummary) -> Sequence[int]:
     points = range(summary.table.points)
     if len(points) <= MOST_POINTS:
         return points
-    rest = [point for point in points if point not in summary.front]
+    front = set(summary.front)
+    rest = [point for point in points if point not in front]
     return sorted([*summary.front, *rest][:MOST_POINTS])
 
 
@@ -158,7 +162,10 @@ def _sensitivity_table(summary: StudySummary) -> Table:
 def _dropped(summary: StudySummary) -> list[str]:
     """Points that were never run, where the study itself does not say so already."""
     missing = sum(1 for runs in summary.table.runs if not runs)
-    return [f"{number(missing)} of {number(summary.table.points)} points have no run yet."] if missing else []
+    said = [f"{number(missing)} of {number(summary.table.points)} points have no run yet."] if missing else []
+    if summary.study.design in WHOLE and not (summary.sobol or summary.morris):
+        said.append(f"Which axes matter for {_name(summary.main)} cannot be said: it is the same at every point, or unknown at some.")
+    return said
 
 
 # ------------------------------------------------------------------------------------------------------------------ words

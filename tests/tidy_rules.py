@@ -35,7 +35,16 @@ MACHINE_LIBRARIES = {
 MUTABLE_TYPES = {"list", "dict", "set", "deque", "defaultdict", "OrderedDict", "Counter", "bytearray"}
 MUTATORS = {"add", "append", "clear", "discard", "extend", "insert", "pop", "popitem", "remove", "setdefault", "sort", "update"}
 ORDER_BLIND = {"all", "any", "frozenset", "len", "max", "min", "set", "sorted", "sum"}
-PUBLIC_HOSTS = {"json-schema.org", "kafka.apache.org", "cwiki.apache.org", "issues.apache.org", "github.com", "jepsen.io", "matplotlib.org"}
+PUBLIC_HOSTS = {
+    "json-schema.org",
+    "kafka.apache.org",
+    "cwiki.apache.org",
+    "issues.apache.org",
+    "github.com",
+    "jepsen.io",
+    "matplotlib.org",
+    "distributed.dask.org",
+}
 
 
 class Rule(NamedTuple):

@@ -15,9 +15,9 @@ matplotlib is imported in this package and nowhere else, and without pyplot: a p
     style                              colours, the slide, saving
 """
 
-from kafkasim.plots.study import KINDS, draw, draw_effects
+from kafkasim.plots.study import KINDS, check_kind, draw, draw_effects
 from kafkasim.plots.style import save
 from kafkasim.plots.timeline import plot_report
 from kafkasim.plots.validation import plot_validation
 
-__all__ = ["KINDS", "draw", "draw_effects", "plot_report", "plot_validation", "save"]
+__all__ = ["KINDS", "check_kind", "draw", "draw_effects", "plot_report", "plot_validation", "save"]

@@ -101,6 +101,8 @@ def _times(interval: Interval, factor: float) -> Interval:
 def _of_indices(measure: Measure, rows: Sequence[SobolIndex]) -> str:
     first, *others = rows
     close = [row for row in others if row.total.high >= first.total.low]
+    if close and first.total.low <= 0:
+        return f"The intervals leave open which axis matters most for {measure.noun}"
     if close:
         return f"{_all([first.label, *(row.label for row in close)])} matter most for {measure.noun}; the intervals leave their order open"
     return (

@@ -17,6 +17,7 @@ from kafkasim.plots.sensitivity import draw_sensitivity
 from kafkasim.plots.small_multiples import MOST_COLUMNS, MOST_ROWS, draw_small_multiples
 from kafkasim.plots.trade_off import draw_trade_off
 from kafkasim.study.axis_columns import AxisColumn
+from kafkasim.study.designs import WHOLE
 from kafkasim.study.sensitivity import MorrisEffect, sobol_of
 from kafkasim.study.table import StudyTable
 
@@ -47,6 +48,15 @@ def draw(
     kind = kind if kind != "auto" else _fitting(wanted or varying(table))
     under = [*([about] if about else []), runs_words(table)]
     return _DRAWN[kind](table, chosen, wanted, title, under)
+
+
+def check_kind(kind: str, table: StudyTable, design: str) -> None:
+    """Raise ScenarioError where a picture of the kind will not fit a study, whose table may have no runs yet."""
+    kind = kind.replace("-", "_")
+    if kind in ("heatmap", "small_multiples", "parallel"):
+        need_axes(table, kind, 2)
+    if kind == "sensitivity" and design not in WHOLE:
+        raise refuse(f"`sensitivity` needs a design that is made for it, saltelli or morris, and this study's is {design}")
 
 
 def draw_effects(

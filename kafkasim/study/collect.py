@@ -15,7 +15,7 @@ from kafkasim.output_files import OutputError
 from kafkasim.scenario_file import Problem, ScenarioError
 from kafkasim.study.agenda import Agenda
 from kafkasim.study.ctrl_c import CtrlC
-from kafkasim.study.executors import Crew, in_flight, workers_of
+from kafkasim.study.executors import Crew, Serial, in_flight, workers_of
 from kafkasim.study.pace import Pace
 from kafkasim.study.reading import other_version
 from kafkasim.study.store import InMemory, Store, Tally
@@ -87,7 +87,8 @@ def collect(
             loop.run()
         except KeyboardInterrupt:
             interrupted = True
-            loop.stop()
+            with contextlib.suppress(KeyboardInterrupt):  # pressed twice it means the same
+                loop.stop()
         except BaseException:
             with contextlib.suppress(OutputError):  # what comes of a disk that is still full says nothing new
                 loop.stop()
@@ -175,8 +176,11 @@ class _Loop:
 
     def _hand_over(self, flight: _Flight) -> None:
         flight.tries += 1
+        # A worker that is just being started must be known before Ctrl-C ends it; where `submit` makes the runs, Ctrl-C ends them.
+        whole = contextlib.nullcontext() if isinstance(self._executor, Serial) else self.ctrl_c.held_back()
         try:
-            flight.future = self._executor.submit(make, flight.chunk)
+            with whole:
+                flight.future = self._executor.submit(make, flight.chunk)
         except BrokenExecutor as error:  # a chunk that nobody took is in flight nevertheless, so that it is not forgotten
             flight.future = Future()
             flight.future.set_exception(error)

@@ -135,7 +135,11 @@ class Results:
 
         Raises OutputError where they cannot be written: then none of them is.
         """
-        new = [row for row in rows if not self._has(row)]
+        fresh: dict[int, Row] = {}
+        for row in rows:
+            if not self._has(row):
+                same_or_refuse(fresh.setdefault(place_of(row, self._study.runs), row), row, str(self.folder / ROWS), "in the same batch")
+        new = list(fresh.values())
         lines = [json.dumps(row, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode() + b"\n" for row in new]
         self._append(b"".join(lines))
         begins = self._end

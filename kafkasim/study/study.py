@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from kafkasim.scenario import Scenario
 from kafkasim.study.axes import Axis, Point
 
+RUNS = 20  # of each point, unless somebody says otherwise: enough to tell one half of the runs from one tenth
+
 
 @dataclass(frozen=True, slots=True)
 class Dropped:

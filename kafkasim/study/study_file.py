@@ -33,7 +33,7 @@ from kafkasim.scenario_file import Location, Origins, Problem, ScenarioError, re
 from kafkasim.study.constraints import Constraint, bind
 from kafkasim.study.designs import GRID, Design, parse_design
 from kafkasim.study.planning import Wish, plan
-from kafkasim.study.study import Study
+from kafkasim.study.study import RUNS, Study
 from kafkasim.study.until import check_measure, parse_until
 from kafkasim.study.vary import Draft, axes_in, draft_of, parse_vary, sentence, zipped_draft
 from kafkasim.values import hint
@@ -62,7 +62,7 @@ class StudyFile(BaseModel):
     zipped: list[dict[str, Any]] = Field(default_factory=list, description="axes whose paths move together")
     where: list[str] = Field(default_factory=list, description="what every point must meet")
     design: str | dict[str, Any] = Field(default=GRID, description="which points are looked at")
-    runs: int = Field(default=1, ge=1, le=MOST_RUNS_OF_A_POINT, description="of each point, at most")
+    runs: int = Field(default=RUNS, ge=1, le=MOST_RUNS_OF_A_POINT, description="of each point, at most")
     until: list[str] = Field(default_factory=list, description="when a point has enough runs")
     measures: list[str] = Field(default_factory=list, description="what pictures and tables show")
 
@@ -133,7 +133,7 @@ def study_from(
     if problems:
         raise ScenarioError(problems)
     place, problems = _Places(origins), list[Problem]()
-    scenario = _kept(problems, lambda: (prepare or _as_it_is)(_scenario(file, folder, origins, place)))
+    scenario = _kept(problems, lambda: (prepare or _as_it_is)(_scenario(file, source, folder, origins, place)))
     design = _kept(problems, lambda: _design_of(file.design, place.of("design")))
     bare = design is not None and design.kind != GRID
     drafts = [_kept(problems, partial(draft_of, place.of("axes", key), key, levels, bare)) for key, levels in file.axes.items()]
@@ -151,11 +151,13 @@ def _as_it_is(scenario: Scenario) -> Scenario:
     return scenario
 
 
-def _scenario(file: StudyFile, folder: Path | None, origins: Origins, place: _Places) -> Scenario:
+def _scenario(file: StudyFile, source: str, folder: Path | None, origins: Origins, place: _Places) -> Scenario:
     """The scenario that a study file names or holds, with its `set:`."""
     if isinstance(file.scenario, dict):
         inside: Origins = {location[1:]: origin for location, origin in origins.items() if location[:1] == ("scenario",)}
         scenario = Scenario.of({"name": file.study or "scenario", **file.scenario}, inside)
+        if folder is not None:
+            scenario = scenario.called_by(source)  # a run can be repeated from the study's own file
     else:
         beside = None if folder is None else folder / file.scenario
         known = file.scenario in shipped_scenarios() and not (beside is not None and beside.is_file())

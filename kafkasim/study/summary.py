@@ -10,13 +10,15 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
+
 from kafkasim.intervals import Interval
 from kafkasim.study.description import describe
 from kafkasim.study.designs import unit_matrix
 from kafkasim.study.events import event_key
 from kafkasim.study.pareto import pareto_front
 from kafkasim.study.sensitivity import MorrisEffect, SobolIndex, morris_of, sobol_of
-from kafkasim.study.statistics import Difference, Estimate, SafePoint, differences, estimate, safe_points
+from kafkasim.study.statistics import Difference, Estimate, SafePoint, differences, estimate, means, safe_points
 from kafkasim.study.study import Study
 from kafkasim.study.table import StudyTable
 
@@ -46,13 +48,11 @@ class StudySummary:
 
     def to_dict(self) -> dict[str, Any]:
         """Ready for JSON: numbers that are not known are null."""
-        points = []
+        points, safe, front = [], {one.point for one in self.safe}, set(self.front)
         for index, point in enumerate(self.study.points):
             said = {name: _plain_estimate(estimate(self.table, name, index)) for name in self.measures}
             place = {"point": index, "changes": dict(point.changes), "runs": self.table.runs[index]}
-            points.append(
-                place | {"safe": any(one.point == index for one in self.safe), "on_front": index in self.front, "estimates": said}
-            )
+            points.append(place | {"safe": index in safe, "on_front": index in front, "estimates": said})
         return {
             "study": describe(self.study),
             "runs": self.runs,
@@ -82,8 +82,8 @@ def summarise_study(study: Study, table: StudyTable) -> StudySummary:
         safe=safe_points(table),
         front=pareto_front(table),
         against_first=differences(table, main, 0) if table.points > 1 and table.runs[0] else (),
-        sobol=sobol_of(table, main) if study.design == "saltelli" and _complete(table) and _varies(table, main) else (),
-        morris=morris_of(table, unit_matrix(study), main) if study.design == "morris" and _complete(table) and _varies(table, main) else (),
+        sobol=sobol_of(table, main) if study.design == "saltelli" and _can_be_split(table, main) else (),
+        morris=morris_of(table, unit_matrix(study), main) if study.design == "morris" and _can_be_split(table, main) else (),
     )
 
 
@@ -105,8 +105,10 @@ def _varies(table: StudyTable, measure: str) -> bool:
     return False
 
 
-def _complete(table: StudyTable) -> bool:
-    return all(table.runs)
+def _can_be_split(table: StudyTable, measure: str) -> bool:
+    """Whether every point has an outcome, and two of them differ: else no axis can be told from another."""
+    outcomes = means(table, measure)
+    return bool(np.isfinite(outcomes).all() and np.ptp(outcomes) > 0)
 
 
 def _plain_estimate(found: Estimate) -> dict[str, Any]:

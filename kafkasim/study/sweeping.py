@@ -13,16 +13,15 @@ from typing import Any
 
 from kafkasim.output_files import OutputError
 from kafkasim.scenario import Scenario
+from kafkasim.scenario_file import Problem, ScenarioError
 from kafkasim.study.collect import collect
 from kafkasim.study.executors import processes
 from kafkasim.study.results import Results
-from kafkasim.study.study import Study
+from kafkasim.study.study import RUNS, Study
 from kafkasim.study.study_file import is_study, load_study, study_of
 from kafkasim.study.summary import StudySummary, summarise_study
 from kafkasim.study.table import USUAL_KEYS, StudyTable, read_table
 from kafkasim.study.task import Row
-
-RUNS = 20  # of each point, unless somebody says otherwise: enough to tell one half of the runs from one tenth
 
 
 @dataclass(frozen=True)
@@ -96,9 +95,17 @@ def _study(
     points: int | None,
 ) -> Study:
     if isinstance(what, Study):
+        if vary or runs is not None or any(said.values()) or design != "grid" or points is not None:
+            raise ScenarioError(
+                [Problem(what.name, "is a whole study already: what is varied and how often it runs is said where it is made")]
+            )
         return what
     if isinstance(what, Scenario) or not is_study(what):
         return study_of(what, vary, runs=RUNS if runs is None else runs, design=design, points=points, **said)
+    if vary:
+        raise ScenarioError([Problem(str(what), "is a study, which has axes of its own; copy it and write them there")])
+    if points is not None and design == "grid":
+        raise ScenarioError([Problem(str(what), "points says how many points a design has: it needs a design")])
     instead: dict[str, Any] = {key: list(value) for key, value in said.items() if value}
     if runs is not None:
         instead["runs"] = runs

@@ -210,7 +210,8 @@ def _axes_of(study: Study) -> tuple[AxisColumn, ...]:
     values: list[list[Value]] = [[] for _ in study.axes]
     for point in study.points:
         for column, axis in zip(values, study.axes, strict=True):
-            column.append(point.changes[axis.paths[0]])
+            value = point.changes[axis.paths[0]]
+            column.append("default" if value is None else value)  # as the study says it: the key is taken away
     return tuple(
         axis_column(axis.label, axis.paths[0], column, axis.span.scale == "log" if axis.span else None)
         for axis, column in zip(study.axes, values, strict=True)

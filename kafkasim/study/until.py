@@ -9,15 +9,10 @@ from dataclasses import fields
 from kafkasim.measures import GroupCounts
 from kafkasim.report import Report
 from kafkasim.scenario import Scenario
+from kafkasim.study.events import EVENTS
 from kafkasim.study.study import Until
 from kafkasim.values import hint
 
-EVENTS: Mapping[str, str] = {
-    "loss": "an effect that never happened",
-    "silent_loss": "an acknowledged record that was lost",
-    "duplication": "an effect that happened more than once",
-    "violated": "a promise of the configuration that was broken",
-}
 LATENCIES = ("p50", "p99", "max")
 _RULE = re.compile(r"\s*(?P<kind>[\w-]+)\s*\(\s*(?P<measure>[^()]*?)\s*\)\s*(?P<sign>>=|<=|>|<|==?)\s*(?P<bound>\S+)\s*")
 _SIGNS: Mapping[str, str] = {"failing": ">=", "width": "<="}

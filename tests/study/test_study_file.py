@@ -12,9 +12,10 @@ from kafkasim.runner import run
 from kafkasim.scenario import Scenario
 from kafkasim.scenario_file import ScenarioError, parse_assignment
 from kafkasim.study.description import axes_of, describe, differences
+from kafkasim.study.events import EVENTS
 from kafkasim.study.study import Study, Until
 from kafkasim.study.study_file import find_study, is_study, load_study, shipped_studies, study_from, study_of
-from kafkasim.study.until import EVENTS, measure_keys, parse_until
+from kafkasim.study.until import measure_keys, parse_until
 
 ZOMBIE = Scenario.load("zombie-leader")
 FULL = """
