@@ -169,6 +169,8 @@ def _collect(study: Study, kept: Kept, machines: Machines, part: tuple[int, int]
     store = None if kept.folder is None else Results.open(kept.folder, study, resume=kept.resume or bool(kept.merge), say=say)
     try:
         if store is not None:
+            if kept.resume and not store.tally.runs:
+                say(f"{kept.folder}: holds no run yet, so there is nothing to resume; this sweep begins")
             for other in kept.merge:
                 say(f"{other}: {store.merge(other)} rows were new here")
         with _executor(machines) as executor, sweep_progress(study.name, quiet) as told:

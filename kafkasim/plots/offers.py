@@ -75,8 +75,8 @@ def ends(cell: Cell) -> tuple[float, float]:
     return cell.interval.low, cell.interval.high
 
 
-def sentence_of(measure: Measure, offers: Sequence[Offer]) -> str:
-    """The title: what it takes to be safe, and what the fastest gives up."""
+def sentence_of(measure: Measure, offers: Sequence[Offer], left_out: int = 0) -> str:
+    """The title: what it takes to be safe, and what the fastest gives up. `left_out`: settings without a price, as nothing was acked."""
     safe = [offer for offer in offers if offer.loss.none]
     fastest = min(offers, key=lambda offer: (mean(offer.latency), mean(offer.loss)))
     most = max(mean(offer.throughput) for offer in offers)
@@ -87,7 +87,8 @@ def sentence_of(measure: Measure, offers: Sequence[Offer]) -> str:
     quick = min(mean(offer.latency) for offer in safe)
     best = max(mean(offer.throughput) for offer in safe)
     if len(safe) == len(offers):
-        return f"No {measure.noun} in any run; the fastest setting has {ms(quick)} of p99"
+        where = "where anything was acked" if left_out else "in any run"
+        return f"No {measure.noun} {where}; the fastest setting has {ms(quick)} of p99"
     if fastest.loss.none:
         return f"Safety costs no latency here: the fastest setting ({ms(quick)} of p99) has no {measure.noun} in any run"
     return (

@@ -114,7 +114,7 @@ def of_cells(measure: Measure, marks: Sequence[tuple[str, Cell]]) -> str:
 
 def nowhere(measure: Measure, marks: int) -> str:
     """Nothing anywhere."""
-    return f"No {measure.noun} in any run" + (f" at any of {marks} points" if marks > 1 else "")
+    return f"No {measure.noun} in any run" + (", whatever the settings" if marks > 1 else "")
 
 
 def everywhere(measure: Measure, marks: Sequence[Cell]) -> str:

@@ -36,7 +36,7 @@ def draw_trade_off(table: StudyTable, measure: Measure, coloured: AxisColumn | N
         sorted({id(offer): offer for offer in [*fronts[0], *fronts[1]]}.values(), key=lambda offer: (mean(offer.loss), offer.point))
     )
     averaged = averaged_words(table, (), [offer.loss for offer in offers])
-    figure, top = slide(title or sentence_of(measure, offers), " · ".join([*under, *([averaged] if averaged else [])]))
+    figure, top = slide(title or sentence_of(measure, offers, left_out), " · ".join([*under, *([averaged] if averaged else [])]))
     inches = figure.get_figheight()
     foot = (key_height(len(named)) + 1.0) / inches
     scale = scale_of(coloured, len(PALETTE), len(PALETTE)) if coloured is not None else None

@@ -94,7 +94,8 @@ def collect(
                 loop.stop()
                 loop.store.derive()
             raise
-    loop.store.derive()
+        with contextlib.suppress(KeyboardInterrupt), loop.ctrl_c.held_back():  # a table older than its journal would mislead
+            loop.store.derive()
     agenda = loop.agenda
     return Outcome(loop.store, loop.made, agenda.runs - agenda.runs_done, agenda.points_done, agenda.points, interrupted)
 

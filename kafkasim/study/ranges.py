@@ -6,8 +6,9 @@
     log:LOW..HIGHxN   N levels, each the same multiple of the one before
     LOW..HIGH         the range itself, for designs that are no grid
 
-Ends are numbers or durations; LOW and STEP may leave out HIGH's unit. Between whole ends N levels are rounded to whole numbers where there
-are N of them, and equal ones count once; a duration counts in milliseconds. What is wrong is a ValueError with one sentence; the caller
+Ends are numbers or durations; LOW and STEP may leave out HIGH's unit. Between whole ends the levels of a logarithmic range are rounded to
+whole numbers, and equal ones count once; those of an even range stay exact, and vary.py rounds them for a key that takes whole numbers
+only. A duration counts in milliseconds. What is wrong is a ValueError with one sentence; the caller
 knows which axis it is about.
 """
 
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Literal
 
@@ -107,13 +109,16 @@ def make_range(
     else:
         raise ValueError(f"`{said}` does not say which levels; write {said}/STEP or {said}xN (a design that is no grid needs neither)")
     whole = _is_whole(start) and _is_whole(end)
-    if step is not None:
-        whole = whole and all(_is_whole(value) for value in values[:2])
-    elif scale == "linear":
-        whole = whole and end - start >= max(len(values) - 1, 2)  # 0..1x5 is 0, 0.25 …, and not 0, 0, 0, 1, 1
+    if scale == "linear":
+        whole = whole and all(_is_whole(value) for value in values) and end - start > 1  # inside 0..1 there is no whole number
     values = [Decimal(round(value)) for value in values] if whole else values
     span = Span(float(start), float(end), scale, "ms" if timed else "", whole)
     return list(dict.fromkeys(_written(value, span.unit) for value in values)), span
+
+
+def rounded(levels: Sequence[Value]) -> list[Value]:
+    """The same numbers as whole numbers, equal ones once; the half goes up, so that steps differ by no more than one."""
+    return list(dict.fromkeys(math.floor(level + 0.5) if isinstance(level, float) else level for level in levels))
 
 
 def inside(span: Span, u: float) -> Value:

@@ -52,6 +52,11 @@ class RowReader:
             _refuse(where, "this line is damaged: it is no row of a sweep. Take it out, and --resume makes its run again")
         if made_by != version():
             _refuse(where, other_version(made_by))
+        if type(run) is int and run >= self._study.runs:
+            _refuse(
+                where,
+                f"this is run {run} of its point, counted from 0: ask for more runs than {self._study.runs}, or choose another folder",
+            )
         if type(point) is not int or type(run) is not int or not (0 <= point < len(self._study.points) and 0 <= run < self._study.runs):
             _refuse(where, f"this row is of run {run} of point {point}, which this study does not have")
         seed = self._study.scenario.seed + run
@@ -95,10 +100,8 @@ def refuse_other_study(path: Path, study: Study) -> None:
 
 
 def _different(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
-    """What makes it another set of rows. More runs of each point do not: those that are there are the first of them."""
+    """What makes it another set of rows. More or fewer runs of each point do not, as long as every row that is there is one of them."""
     clauses = differences(there, here)
-    if there["runs"] > here["runs"]:
-        clauses.append(f"runs: was {there['runs']}; is {here['runs']}")
     if there["until"] != here["until"]:
         was, now = (" or ".join(study["until"]) or "all runs" for study in (there, here))
         clauses.append(f"until: was {was}; is {now}")

@@ -10,7 +10,7 @@ A key is a path of the scenario, as `--set` takes it. Keys joined by `&` move to
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from kafkasim.scenario import Scenario, as_text
@@ -19,7 +19,7 @@ from kafkasim.scenario_paths import NAMED_BY, locate, show
 from kafkasim.study.axes import Axis, Span, Value
 from kafkasim.study.expressions import plain
 from kafkasim.study.places import suggestion, values_by_path
-from kafkasim.study.ranges import make_range, parse_levels, split_outside
+from kafkasim.study.ranges import make_range, parse_levels, rounded, split_outside
 from kafkasim.values import hint
 
 _NO_AXIS: Mapping[str, str] = {
@@ -148,9 +148,23 @@ def axes_in(drafts: Iterable[Draft], scenario: Scenario) -> tuple[Axis, ...]:
         found.append((draft, locations))
     if problems:
         raise ScenarioError(problems)
+    found = [(_with_whole_numbers(draft, scenario), locations) for draft, locations in found]
     paths = [tuple(show(location, complete) for location in locations) for _, locations in found]
     labels = _labels([_words(locations[0], complete) for _, locations in found])
     return tuple(Axis(paths[index], draft.levels, labels[index], draft.span) for index, (draft, _) in enumerate(found))
+
+
+def _with_whole_numbers(draft: Draft, scenario: Scenario) -> Draft:
+    """An even range whose inner levels are fractions, over a key that takes none: its levels are rounded."""
+    fraction = next((level[0] for level in draft.levels if isinstance(level[0], float) and not level[0].is_integer()), None)
+    if fraction is None or draft.span is None or not (draft.span.low.is_integer() and draft.span.high.is_integer()):
+        return draft
+    try:
+        scenario.with_({draft.keys[0]: fraction})
+    except ScenarioError:
+        levels = rounded([level[0] for level in draft.levels])
+        return replace(draft, levels=tuple((level,) for level in levels), span=replace(draft.span, whole=True))
+    return draft
 
 
 def _clashes(key: str, location: Location, taken: Mapping[Location, str]) -> Iterable[str]:

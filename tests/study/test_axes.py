@@ -41,6 +41,7 @@ def labels(scenario: Scenario, *texts: str) -> list[str]:
         ("log:500..30000x5", [500, 1392, 3873, 10779, 30000]),
         ("log:100ms..10sx5", ["100ms", "316ms", "1s", "3162ms", "10s"]),
         ("log:1..3x9", [1, 2, 3]),
+        ("0..10x5", [0, 2.5, 5, 7.5, 10]),
         ("0..1x5", [0, 0.25, 0.5, 0.75, 1]),
         ("0..0.3/0.1", [0, 0.1, 0.2, 0.3]),
         ("0,10..50/10,200", [0, 10, 20, 30, 40, 50, 200]),
@@ -167,3 +168,13 @@ def test_a_bad_axis_is_named_in_one_clear_sentence(zombie: Scenario, texts: list
 
 def test_all_bad_axes_are_said_at_once(zombie: Scenario) -> None:
     assert len(refusal(zombie, "seed=1,2", "acks=1", f"{ACKS}=1,1").splitlines()) == 3
+
+
+def test_an_even_range_is_rounded_only_for_a_key_that_takes_whole_numbers() -> None:
+    latency, lag = "network.latency.ms", "cluster.config.replica.lag.time.max.ms"
+    drafts = [parse_vary(f"{latency}=1..10x5"), parse_vary(f"{lag}=1..10x5")]
+    axes = axes_in(drafts, Scenario.load("zombie-leader"))
+    assert [level for (level,) in axes[0].levels] == [1, 3.25, 5.5, 7.75, 10]
+    assert [level for (level,) in axes[1].levels] == [1, 3, 6, 8, 10]
+    assert axes[1].span is not None
+    assert axes[1].span.whole

@@ -246,7 +246,7 @@ def test_another_study_is_refused_with_what_differs(tmp_path: Path):
     assert "rate was 500; is 100" in said(dataclasses.replace(study, scenario=slower))
     assert "seed: was 1; is 7" in said(dataclasses.replace(study, scenario=study.scenario.with_({"seed": 7})))
     assert said(small_study(acks=(0, "all"))) == "axis acks: was 0, 1; is 0, all)"
-    assert said(small_study(runs=4)) == "runs: was 5; is 4)"
+    assert "this is run 4 of its point, counted from 0: ask for more runs than 4" in refused(tmp_path, small_study(runs=4))
     assert said(small_study(until=(Until("failing", "loss", 3),))) == "until: was all runs; is failing(loss) >= 3)"
     assert said(dataclasses.replace(study, points=study.points[::-1])) == "its points are others, along the same axes)"
 
@@ -255,7 +255,9 @@ def test_more_runs_of_each_point_go_on_where_fewer_ended(tmp_path: Path):
     fill(tmp_path, small_study(runs=3), [0, 1, 2, 3])
     with Results.open(tmp_path, small_study(runs=5), resume=True) as results:
         assert results.held(2).tolist() == [True, True, True, False, False]
-    assert "holds the results of another study" in refused(tmp_path, small_study(runs=3))
+    with Results.open(tmp_path, small_study(runs=3), resume=True) as results:  # no run beyond these has been made yet
+        assert results.held(2).all()
+    assert "this is run 2 of its point, counted from 0: ask for more runs than 2" in refused(tmp_path, small_study(runs=2))
 
 
 def test_rows_of_another_version_are_refused_with_both_versions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
