@@ -122,7 +122,7 @@ def test_an_address_where_nobody_answers_is_one_sentence(monkeypatch: pytest.Mon
             executors.dask(address)
     assert str(error.value).startswith(f"no dask scheduler answers at {address}: ")
     assert "\n" not in str(error.value)
-    with pytest.raises(OutputError, match="no dask scheduler answers at nonsense://x"):
+    with pytest.raises(OutputError, match="nonsense://x is no address of a dask scheduler; one is written like tcp://host:8786"):
         executors.dask("nonsense://x")
 
 
