@@ -72,7 +72,7 @@ def headline(summary: StudySummary) -> str:
     nothing = f" At {number(dead)} of them nothing was acknowledged either." if dead else ""
     return (
         f"At {number(len(without))} of {number(len(looked_at))} points no run lost records in silence"
-        f" (which leaves up to {may_still:.0%} of their runs open, at 95 % confidence).{nothing}"
+        f" (which leaves up to {may_still * 100:.0f} % of their runs open, at 95 % confidence).{nothing}"
     )
 
 
@@ -200,7 +200,9 @@ def _decimal(value: float) -> str:
 def _table(*headings: str) -> Table:
     table = Table(box=None, pad_edge=False, show_header=True, header_style="bright_black", padding=(0, 2, 0, 0))
     for heading in headings:
-        table.add_column(_in_lines(heading), overflow="fold", no_wrap=heading in _NAMES.values())
+        lines = _in_lines(heading)
+        wide = max(map(len, lines.splitlines()), default=0)
+        table.add_column(lines, overflow="fold", no_wrap=heading in _NAMES.values(), min_width=wide)
     return table
 
 
