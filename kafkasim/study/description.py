@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from kafkasim.scenario import as_text
-from kafkasim.study.axes import Axis, Span
+from kafkasim.study.axes import Axis
 from kafkasim.study.study import Study
 
 _MOST_WORDS = 12  # of a list of levels in a sentence
@@ -46,19 +46,6 @@ def _axis(axis: Axis) -> dict[str, Any]:
         "levels": [list(level) for level in axis.levels],
         "span": None if axis.span is None else asdict(axis.span),
     }
-
-
-def axes_of(description: Mapping[str, Any]) -> tuple[Axis, ...]:
-    """The axes that `describe` wrote. Raises KeyError or TypeError where this is no description of a study."""
-    return tuple(
-        Axis(
-            tuple(axis["paths"]),
-            tuple(tuple(level) for level in axis["levels"]),
-            axis["label"],
-            None if axis["span"] is None else Span(**axis["span"]),
-        )
-        for axis in description["axes"]
-    )
 
 
 def differences(was: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

@@ -69,10 +69,10 @@ def sources_digest(package: Path) -> str:
     return digest.hexdigest()
 
 
-def task_of(study: Study, point: Point, run: int, behaviour: str | None = None) -> Task:
-    """The task of a point's run; `behaviour`: the digest of the point's scenario, where it is known already."""
-    seed = study.scenario.seed + run
-    return Task(point, run, seed, task_id(behaviour or behaviour_of(study.scenario, point), point.changes, seed))
+def task_of(scenario: Scenario, point: Point, run: int, behaviour: str | None = None) -> Task:
+    """The task of a point's run, in a study of `scenario`; `behaviour`: the digest of the point's scenario, where it is known already."""
+    seed = scenario.seed + run
+    return Task(point, run, seed, task_id(behaviour or behaviour_of(scenario, point), point.changes, seed))
 
 
 def behaviour_of(scenario: Scenario, point: Point) -> str:

@@ -13,7 +13,7 @@ from kafkasim.runner import run as run_once
 from kafkasim.scenario import Scenario, ScenarioError
 from kafkasim.study.axes import Point
 from kafkasim.study.pace import Stopwatch
-from kafkasim.study.task import Row, Task, command_of, row_of, task_id, version
+from kafkasim.study.task import Row, command_of, row_of, task_of, version
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +86,8 @@ def _rows_of(chunk: Chunk, piece: Piece) -> Iterator[Row]:
     scenario = chunk.scenario.with_(point.changes)
     behaviour = scenario.behaviour_digest
     for run in piece.runs:
-        seed = chunk.scenario.seed + run
-        task = Task(point, run, seed, task_id(behaviour, point.changes, seed))
-        yield row_of(task, run_once(scenario, seed), chunk.paths)
+        task = task_of(chunk.scenario, point, run, behaviour)
+        yield row_of(task, run_once(scenario, task.seed), chunk.paths)
 
 
 def _failed(chunk: Chunk, piece: Piece, run: int, error: Exception) -> Failed:

@@ -37,7 +37,7 @@ def made_up_rows(study: Study, point: int) -> list[Row]:
     behaviour = study.scenario.with_(here.changes).behaviour_digest
     rows = []
     for run in range(study.runs):
-        task = task_of(study, here, run, behaviour)
+        task = task_of(study.scenario, here, run, behaviour)
         row: Row = {"task": task.id, "version": version(), "point": point, "run": run, "seed": task.seed}
         row |= {path: cell(here.changes[path]) for path in axis_paths(study)}
         row |= {"sent": 40, "loss_rate": 0.1 + 0.2 if run % 3 == 0 else 0.0, "silent_loss_rate": 0.0, "duplication_rate": 0.0}

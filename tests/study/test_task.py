@@ -16,20 +16,20 @@ from kafkasim.study.work import Chunk, Piece, make
 
 def test_the_id_of_a_task_is_the_same_whenever_it_is_asked_for():
     one, again = small_study(), small_study()
-    assert task_of(one, one.points[2], 3) == task_of(again, again.points[2], 3)
-    assert len(task_of(one, one.points[2], 3).id) == 32
+    assert task_of(one.scenario, one.points[2], 3) == task_of(again.scenario, again.points[2], 3)
+    assert len(task_of(one.scenario, one.points[2], 3).id) == 32
 
 
 def test_tasks_of_other_points_seeds_changes_scenarios_and_versions_have_other_ids(monkeypatch: pytest.MonkeyPatch):
     study = small_study()
-    ids = [task_of(study, point, number).id for point in study.points for number in range(3)]
+    ids = [task_of(study.scenario, point, number).id for point in study.points for number in range(3)]
     point = study.points[0]
     changed = Point(0, {**point.changes, LENGTH: "0.040s"})  # behaves alike, but its row says something else
     assert study.scenario.with_(changed.changes).scenario_id == study.scenario.with_(point.changes).scenario_id
-    ids.append(task_of(study, changed, 0).id)
-    ids.append(task_of(small_study(acks=(1,)), Point(0, {}), 0).id)
+    ids.append(task_of(study.scenario, changed, 0).id)
+    ids.append(task_of(small_study(acks=(1,)).scenario, Point(0, {}), 0).id)
     monkeypatch.setattr(task, "version", lambda: "0.1.0+other")
-    ids.append(task_of(study, point, 0).id)
+    ids.append(task_of(study.scenario, point, 0).id)
     assert len(set(ids)) == len(ids) == 15
 
 
@@ -59,7 +59,7 @@ def test_the_version_names_the_package_and_its_sources():
 
 def test_a_row_says_who_it_is_then_what_was_varied_then_what_came_of_it_then_how_to_repeat_it():
     study = small_study()
-    chosen = task_of(study, study.points[3], 2)
+    chosen = task_of(study.scenario, study.points[3], 2)
     row = row_of(chosen, run(study.scenario.with_(chosen.point.changes), chosen.seed), axis_paths(study))
     columns = list(row)
     assert columns[:7] == ["task", "version", "point", "run", "seed", ACKS, LENGTH]
@@ -90,7 +90,7 @@ def test_lists_and_mappings_are_compact_json_and_everything_else_stands_as_writt
 
 def test_a_path_that_is_also_a_column_of_the_report_keeps_the_value_as_written():
     study = small_study()
-    chosen = task_of(study, Point(0, {"kafka": "3.6"}), 0)
+    chosen = task_of(study.scenario, Point(0, {"kafka": "3.6"}), 0)
     row = row_of(chosen, run(study.scenario.with_({"kafka": "3.6"})), ("kafka",))
     assert list(row).index("kafka") == 5
     assert row["kafka"] == "3.6"
