@@ -170,7 +170,7 @@ def exact(value: float) -> str:
 
 def percent(share: float) -> str:
     """ "37 %"."""
-    return f"{share * 100:.0f}{NO_BREAK}%"
+    return f"{round(share * 100)}{NO_BREAK}%"  # an integer has no minus before its zero
 
 
 def how_sure(noun: str, runs: int) -> str:

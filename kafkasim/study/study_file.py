@@ -46,6 +46,8 @@ _KINDS: Mapping[str, str] = {
 }
 
 
+_OPTIONS: Mapping[str, str] = {"where": "--where", "until": "--until", "measures": "--measure"}  # what errors call these, said outside
+
 T = TypeVar("T")
 
 
@@ -142,7 +144,10 @@ def study_from(
         raise ScenarioError(sorted(problems, key=_line))
     name = file.study or ("study" if source.startswith("<") else Path(source).stem)
     said = _Said(
-        *([(text, place.of(key, index)) for index, text in enumerate(getattr(file, key))] for key in ("where", "until", "measures"))
+        *(
+            [(text, option if key in instead else place.of(key, index)) for index, text in enumerate(getattr(file, key))]
+            for key, option in _OPTIONS.items()
+        )
     )
     return _assemble(source, name, file.title, scenario, [draft for draft in drafts if draft is not None], said, design, file.runs)
 

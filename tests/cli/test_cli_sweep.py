@@ -99,6 +99,7 @@ FEW = ("--vary", "faults.zombie.for=1s,4s", "--runs", "1")
         (("zombie-windw",), "neither a file nor a shipped scenario or study of that name; did you mean `zombie-window`?"),
         (("zombie-window", "--vary", "faults.zombie.at=1s"), "zombie-window is a study, which has axes of its own"),
         (("zombie-window", "--points", "8"), "it needs --design"),
+        (("zombie-window", "--where", "zombi.for > 1s"), "--where: the constraint `zombi.for > 1s` names `zombi.for`"),
         (("zombie-leader", *FEW, "--design", "sobl"), "`sobl` is not a design; did you mean `sobol`?"),
         (("zombie-leader", *FEW, "--until", "failing(los) >= 3"), "`los` is nothing that a run measures; did you mean `loss`?"),
         (("zombie-leader", *FEW, "--measure", "acked_los"), "did you mean `acked_lost`?"),
