@@ -185,12 +185,13 @@ def scenarios() -> None:
 
 
 @app.command()
-def show(name: Annotated[str, typer.Argument(metavar="NAME", help="a shipped scenario, or a file")]) -> None:
-    """Print a scenario as it is written."""
+def show(name: Annotated[str, typer.Argument(metavar="NAME", help="a shipped scenario or study, or a file")]) -> None:
+    """Print a scenario or a study as it is written."""
     from kafkasim.scenario_file import ScenarioError, find_scenario
+    from kafkasim.study.study_file import find_study, shipped_studies
 
     try:
-        text, _ = find_scenario(name)
+        text, _ = find_study(name) if name in shipped_studies() else find_scenario(name)
     except ScenarioError as error:
         refuse(error)
     console.print_yaml(text)

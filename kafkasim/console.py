@@ -157,14 +157,18 @@ def print_comparison(a: Report, b: Report) -> None:
 
 
 def print_scenarios() -> None:
-    """Name and title of every shipped scenario."""
+    """Name and title of every shipped scenario, and then of every study."""
     from kafkasim.scenario import Scenario
-    from kafkasim.scenario_file import shipped_scenarios
+    from kafkasim.scenario_file import read_yaml, shipped_scenarios
+    from kafkasim.study.study_file import find_study, shipped_studies
 
     names = shipped_scenarios()
     width = max(map(len, names))
     for name in names:
         print(f"{name.ljust(width)}  {Scenario.load(name).title}")
+    print("\nStudies, for kafkasim sweep:\n")
+    for name in shipped_studies():
+        print(f"{name.ljust(width)}  {read_yaml(*find_study(name))[0]['title']}")
 
 
 def print_yaml(text: str) -> None:
