@@ -91,6 +91,10 @@ class History:
             return False
         return log.log_start_offset >= tail.next_offset or same(batch_at(log, tail.base_offset), tail)
 
+    def has_expired(self, batch: LogBatch) -> bool:
+        """Whether it lies where retention has removed what was committed."""
+        return batch.next_offset <= self.log_start
+
     def commit(self, log: Log, high_watermark: int, leader_epoch: int) -> LogBatch | None:
         """A leader's high watermark moved up: take over what it commits anew. The committed batch that its log lacks, if there is one."""
         if not self.held_by(log):
@@ -110,7 +114,7 @@ class History:
         if not place or high_watermark > self.high_watermark:
             return None
         below = log.batches[place - 1]
-        return None if below.next_offset > high_watermark or self.is_committed(below) else below
+        return None if below.next_offset > high_watermark or self.has_expired(below) or self.is_committed(below) else below
 
     def give_up(self, log: Log | None, leader_epoch: int) -> int:
         """An unclean leader was elected: only what its log has stays committed. The number of batches that are given up.

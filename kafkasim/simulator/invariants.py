@@ -4,10 +4,12 @@ The names are those of Jack Vanlightly's TLA+ models (kafka-tlaplus, kraft/kip-9
 hers; violations.py gives each a sentence and its source. The settings do not matter here: acks=0 and one replica keep all of them, too.
 What a configuration promises its users is another matter (promises.py), and is asked at the end of a run.
 
-Two things take a guarantee away, and each is counted in `waived`. An unclean election (on demand, or of KIP-966's last known leader): what
-the new leader lacks is given up, and leaders of older epochs count no more. And without ELR a replica that lost its page cache
-stays in the ISR, and may be elected in all honesty. Between a power failure and its next registration a broker is dead: it
-stands in the ISR with a log that lacks its tail, and nobody is harmed.
+Three things take a guarantee away, and each is counted in `waived`. An unclean election (on demand, or of KIP-966's last known leader):
+what the new leader lacks is given up, and leaders of older epochs count no more. And without ELR a replica that lost its page cache
+stays in the ISR, and may be elected in all honesty. Between a power failure and its next registration a broker is dead: it stands in
+the ISR with a log that lacks its tail, and nobody is harmed. And where retention has removed a leader's records, what a returning replica
+has at these offsets is compared with nothing (LeaderEpochFileCache.endOffsetFor knows no epoch as old as its): it is in the ISR at once,
+and until an answer tells it where the leader's log begins it may be elected, and show records that nobody committed.
 """
 
 from __future__ import annotations
@@ -337,7 +339,11 @@ class Invariants:
             for fetched in message.partitions:  # type: ignore[attr-defined]  # `kind` says so
                 for batch in fetched.batches:
                     history = self._history(fetched.partition)
-                    if not history.is_committed(batch) and not history.is_given_up(batch):
+                    if history.is_committed(batch) or history.is_given_up(batch):
+                        continue
+                    if history.has_expired(batch):
+                        self.waived["reads of what stands where committed records have expired"] += 1
+                    else:
                         what = f"{peer} is shown {show(batch)} by broker {broker.broker_id}, which is not committed"
                         self._violated("ConsistentRead", fetched.partition, what)
         elif kind is ProduceResponse and peer.partition("#")[0] in self._waits_for_isr:

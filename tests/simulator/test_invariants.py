@@ -159,6 +159,44 @@ def test_replicas_that_go_and_records_that_are_deleted_are_no_violation(faults: 
     run(scenario, seed, backend=WatchedSimulator())
 
 
+def test_a_zombies_records_may_come_back_where_retention_has_removed_what_replaced_them() -> None:
+    """Its log ends where the leader's begins, so nothing tells it to truncate; a moment later it is elected, cleanly."""
+    expired = """
+name: expired-and-replaced
+kafka: "3.6"
+cluster:
+  brokers: 5
+  config: {broker.session.timeout.ms: 3000, broker.heartbeat.interval.ms: 300, replica.lag.time.max.ms: 4000, replica.fetch.backoff.ms: 100,
+    log.retention.check.interval.ms: 300, log.initial.task.delay.ms: 100}
+  startup.ms: 1500
+  shutdown.ms: 100
+topics: {orders: {config: {segment.ms: 200, retention.ms: 400}}}
+producers:
+- name: shop
+  topic: orders
+  client: librdkafka
+  records: 200
+  rate: 500
+  config: {acks: 1, socket.timeout.ms: 1000, message.timeout.ms: 10000}
+faults:
+- {fault: shutdown, at: 400ms, for: 1533ms, node: leader(orders-0)}
+- {fault: shutdown, at: 224ms, for: 100ms, node: leader(orders-0)}
+- {fault: power-loss, at: 0s, for: 100ms, node: followers(orders-0)}
+"""
+    report = run(Scenario.loads(expired), 360, backend=WatchedSimulator())
+    assert report.acked_lost > 0  # acks=1: nobody had promised them
+    assert not report.violated
+
+
+def test_who_replaces_expired_records_contradicts_nobody_and_who_replaces_others_does() -> None:
+    history = History(TopicPartition("orders", 0))
+    old, new = batch(0), batch(0, leader_epoch=3)
+    assert history.commit(log_of(new), 2, 3) is None
+    assert history.contradicts(log_of(old), 2) is old
+    history.expire_below(2)
+    assert history.contradicts(log_of(old), 2) is None
+
+
 def test_an_unclean_leader_that_ends_below_what_had_expired_begins_another_history() -> None:
     lost = """
 name: both-lose-power
