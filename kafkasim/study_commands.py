@@ -161,20 +161,17 @@ def _collect(study: Study, kept: Kept, machines: Machines, part: tuple[int, int]
     from kafkasim.study.collect import collect
     from kafkasim.study.results import Results
 
-    def say(sentence: str) -> None:
-        console.say(sentence)
-
     if kept.parquet:
         _need_pyarrow()
-    store = None if kept.folder is None else Results.open(kept.folder, study, resume=kept.resume or bool(kept.merge), say=say)
+    store = None if kept.folder is None else Results.open(kept.folder, study, resume=kept.resume or bool(kept.merge), say=console.say)
     try:
         if store is not None:
             if kept.resume and not store.tally.runs:
-                say(f"{kept.folder}: holds no run yet, so there is nothing to resume; this sweep begins")
+                console.say(f"{kept.folder}: holds no run yet, so there is nothing to resume; this sweep begins")
             for other in kept.merge:
-                say(f"{other}: {store.merge(other)} rows were new here")
+                console.say(f"{other}: {store.merge(other)} rows were new here")
         with _executor(machines) as executor, sweep_progress(study.name, quiet) as told:
-            outcome = collect(study, store, executor, part=part, progress=told, say=say)
+            outcome = collect(study, store, executor, part=part, progress=told, say=console.say)
         if store is not None and kept.parquet:
             store.derive_parquet()
         return outcome
