@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kafkasim import console
 from kafkasim.cli_options import Overlays, lay_over
@@ -99,9 +99,7 @@ def sweep_and_show(planned: Planned, kept: Kept, machines: Machines, shown: Show
 
 def plan_study(planned: Planned) -> Study:
     """The study, planned to the last point. Raises ScenarioError with everything that is wrong."""
-    from kafkasim.scenario import Scenario
-    from kafkasim.study.study import RUNS
-    from kafkasim.study.study_file import is_study, load_study, study_of
+    from kafkasim.study.study_file import is_study, study_for
 
     def prepared(scenario: Scenario) -> Scenario:
         changed = lay_over(scenario, list(planned.changes), planned.overlays)
@@ -109,27 +107,17 @@ def plan_study(planned: Planned) -> Study:
 
     if not is_study(planned.target):
         _refuse_a_name_of_nothing(planned.target)
-        return study_of(
-            prepared(Scenario.load(planned.target)),
-            planned.vary,
-            where=planned.where,
-            runs=planned.runs or RUNS,
-            until=planned.until,
-            design=planned.design or "grid",
-            points=planned.points,
-            measures=planned.measures,
-        )
-    if planned.vary:
-        raise ScenarioError([Problem("--vary", f"{planned.target} is a study, which has axes of its own; copy it and write them there")])
-    instead: dict[str, Any] = {"where": list(planned.where), "until": list(planned.until), "measures": list(planned.measures)}
-    instead = {key: value for key, value in instead.items() if value}
-    if planned.runs is not None:
-        instead["runs"] = planned.runs
-    if planned.design is not None:
-        instead["design"] = planned.design if planned.points is None else {planned.design: planned.points}
-    elif planned.points is not None:
-        raise ScenarioError([Problem("--points", "says how many points a design has: it needs --design")])
-    return load_study(planned.target, prepare=prepared, **instead)
+    return study_for(
+        planned.target,
+        planned.vary,
+        runs=planned.runs,
+        design=planned.design,
+        points=planned.points,
+        prepare=prepared,
+        where=planned.where,
+        until=planned.until,
+        measures=planned.measures,
+    )
 
 
 def _refuse_a_name_of_nothing(target: str) -> None:

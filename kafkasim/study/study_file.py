@@ -283,6 +283,35 @@ def _runs_sentence(given: object) -> str:
     return f"`{given}` is not a number of runs of a point; it is a whole number from 1 to {MOST_RUNS_OF_A_POINT}."
 
 
+def study_for(
+    target: Scenario | str | Path,
+    vary: Sequence[str] | Mapping[str, Any] = (),
+    *,
+    runs: int | None = None,
+    design: str | None = None,
+    points: int | None = None,
+    prepare: Callable[[Scenario], Scenario] | None = None,
+    **texts: Sequence[str],
+) -> Study:
+    """The study that `target` means: a scenario with what is varied, or a study (shipped, or a file) some keys of which are replaced.
+
+    `texts`: where, until, measures. None, or nothing, leaves a study's own; of a scenario it means 20 runs over the grid. `prepare`
+    changes the scenario before anything is varied. Raises ScenarioError.
+    """
+    if isinstance(target, Scenario) or not is_study(target):
+        scenario = target if isinstance(target, Scenario) else Scenario.load(target)
+        said: dict[str, Any] = {"runs": RUNS if runs is None else runs, "design": design or GRID, "points": points, **texts}
+        return study_of((prepare or _as_it_is)(scenario), vary, **said)
+    if vary:
+        raise ScenarioError([Problem(str(target), "is a study, which has axes of its own; copy it and write them there")])
+    if points is not None and design in {None, GRID}:
+        raise ScenarioError([Problem(str(target), "a number of points is a design's: it needs a design, as sobol")])
+    instead: dict[str, Any] = {key: list(value) for key, value in texts.items() if value}
+    instead |= {} if runs is None else {"runs": runs}
+    instead |= {} if design is None else {"design": design if points is None else {design: points}}
+    return load_study(target, prepare, **instead)
+
+
 # ---------------------------------------------------------------------------------------------------- both
 
 

@@ -17,8 +17,8 @@ from kafkasim.scenario_file import Problem, ScenarioError
 from kafkasim.study.collect import collect
 from kafkasim.study.executors import processes
 from kafkasim.study.results import Results
-from kafkasim.study.study import RUNS, Study
-from kafkasim.study.study_file import is_study, load_study, study_of
+from kafkasim.study.study import Study
+from kafkasim.study.study_file import study_for
 from kafkasim.study.summary import StudySummary, summarise_study
 from kafkasim.study.table import USUAL_KEYS, StudyTable, read_table
 from kafkasim.study.task import Row
@@ -58,7 +58,7 @@ def sweep(
     runs: int | None = None,
     where: Sequence[str] = (),
     until: Sequence[str] = (),
-    design: str = "grid",
+    design: str | None = None,
     points: int | None = None,
     measures: Sequence[str] = (),
     out: Path | str | None = None,
@@ -79,36 +79,14 @@ def sweep(
     >>> [(row["point"], row["seed"], row["acked"]) for row in swept.rows]
     [(0, 1, 10), (0, 2, 10), (1, 1, 20), (1, 2, 20)]
     """
-    study = _study(what, vary, runs, {"where": where, "until": until, "measures": measures}, design, points)
+    if isinstance(what, Study):
+        if vary or runs is not None or where or until or measures or design is not None or points is not None:
+            sentence = "is a whole study already: what is varied and how often it runs is said where it is made"
+            raise ScenarioError([Problem(what.name, sentence)])
+        study = what
+    else:
+        study = study_for(what, vary, runs=runs, design=design, points=points, where=where, until=until, measures=measures)
     with ExitStack() as stack:
         store = None if out is None else stack.enter_context(Results.open(Path(out), study, resume=resume))
         outcome = collect(study, store, stack.enter_context(processes(jobs)) if executor is None else executor)
         return Swept(study, list(outcome.store.rows()), outcome.left)
-
-
-def _study(
-    what: Study | Scenario | str | Path,
-    vary: Sequence[str] | Mapping[str, Any],
-    runs: int | None,
-    said: Mapping[str, Any],
-    design: str,
-    points: int | None,
-) -> Study:
-    if isinstance(what, Study):
-        if vary or runs is not None or any(said.values()) or design != "grid" or points is not None:
-            raise ScenarioError(
-                [Problem(what.name, "is a whole study already: what is varied and how often it runs is said where it is made")]
-            )
-        return what
-    if isinstance(what, Scenario) or not is_study(what):
-        return study_of(what, vary, runs=RUNS if runs is None else runs, design=design, points=points, **said)
-    if vary:
-        raise ScenarioError([Problem(str(what), "is a study, which has axes of its own; copy it and write them there")])
-    if points is not None and design == "grid":
-        raise ScenarioError([Problem(str(what), "points says how many points a design has: it needs a design")])
-    instead: dict[str, Any] = {key: list(value) for key, value in said.items() if value}
-    if runs is not None:
-        instead["runs"] = runs
-    if design != "grid":
-        instead["design"] = {design: points}
-    return load_study(what, **instead)
